@@ -1,0 +1,461 @@
+"""What a network is: segments, routers with interfaces and virtual hosts, hosts, direct links. Plain data.
+
+The same description is built on Mininet, rendered into carpd's configuration and written into the record of
+a run. It needs nothing but the standard library, so that Mininet's own `mn` can load it too.
+
+Interfaces are named after both ends: `fw1-outside` on the firewall, `outside-fw1` on the segment's switch.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from typing import Any, TypeVar
+
+from carplab.carp.dialect import DIALECTS
+from carplab.errors import UsageError
+
+Address = IPv4Address | IPv6Address
+Prefix = IPv4Network | IPv6Network
+InterfaceAddress = IPv4Interface | IPv6Interface
+
+DEFAULT_DIALECT = "openbsd"
+LONGEST_INTERFACE_NAME = 15  # IFNAMSIZ - 1, linux/if.h
+LONGEST_PASSWORD = 20  # bytes: CARP_KEY_LEN in the BSD kernels' ip_carp.h
+
+
+@dataclass(frozen=True)
+class VirtualHost:
+    """One CARP virtual host on a router's interface; interval = advbase + advskew/256 s."""
+
+    vhid: int
+    addresses: tuple[Address, ...]
+    advbase: int = 1
+    advskew: int = 0
+    password: str = ""
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds between two advertisements; advbase 0 with advskew 0 counts as 1/256 s (OpenBSD)."""
+        if self.advbase == 0 and self.advskew == 0:
+            return 1 / 256
+        return self.advbase + self.advskew / 256
+
+    @property
+    def master_down_s(self) -> float:
+        """Seconds without an advertisement after which a BACKUP becomes MASTER."""
+        if self.advbase == 0:
+            return 3 * self.interval_s
+        return 3 * self.advbase + self.advskew / 256
+
+
+@dataclass(frozen=True)
+class Interface:
+    """A router's interface on a segment, with its own addresses and its virtual hosts."""
+
+    segment: str
+    addresses: tuple[InterfaceAddress, ...]
+    virtual_hosts: tuple[VirtualHost, ...] = ()
+
+
+@dataclass(frozen=True)
+class Router:
+    """A machine that forwards and runs carpd: `preempt` and `dialect` hold for all its virtual hosts."""
+
+    name: str
+    interfaces: tuple[Interface, ...]
+    preempt: bool = True
+    dialect: str = DEFAULT_DIALECT
+
+    def interface(self, segment: str) -> Interface:
+        """Return the interface on `segment`; KeyError where there is none."""
+        for interface in self.interfaces:
+            if interface.segment == segment:
+                return interface
+        raise KeyError(segment)
+
+
+@dataclass(frozen=True)
+class Route:
+    """A static route of a host."""
+
+    destination: Prefix
+    via: Address
+
+
+@dataclass(frozen=True)
+class Host:
+    """A machine at the edge, with one interface."""
+
+    name: str
+    segment: str
+    addresses: tuple[InterfaceAddress, ...]
+    routes: tuple[Route, ...] = ()
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One Ethernet segment, a switch of its own, with the prefixes used on it."""
+
+    name: str
+    prefixes: tuple[Prefix, ...]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A cable from one router straight to another, past the switches; the ends are (router, address)."""
+
+    name: str
+    ends: tuple[tuple[str, InterfaceAddress], tuple[str, InterfaceAddress]]
+
+
+@dataclass(frozen=True)
+class Network:
+    """The whole network; the order of its segments gives the switches' datapath ids, from 1."""
+
+    name: str
+    segments: tuple[Segment, ...]
+    routers: tuple[Router, ...]
+    hosts: tuple[Host, ...]
+    links: tuple[Link, ...] = field(default=())
+
+    def router(self, name: str) -> Router:
+        """Return the router called `name`; UsageError naming those there are otherwise."""
+        return _named(self.routers, name, "firewall")
+
+    def host(self, name: str) -> Host:
+        """Return the host called `name`; UsageError naming those there are otherwise."""
+        return _named(self.hosts, name, "host")
+
+    def segment(self, name: str) -> Segment:
+        """Return the segment called `name`; UsageError naming those there are otherwise."""
+        return _named(self.segments, name, "segment")
+
+    def attachments(self) -> Iterator[tuple[str, str]]:
+        """Yield (host, segment) for each cable between a machine and a switch, in the order of the data."""
+        for router in self.routers:
+            for interface in router.interfaces:
+                yield router.name, interface.segment
+        for host in self.hosts:
+            yield host.name, host.segment
+
+    def virtual_hosts(self) -> Iterator[tuple[Router, Interface, VirtualHost]]:
+        """Yield every virtual host with the router and interface that carry it."""
+        for router in self.routers:
+            for interface in router.interfaces:
+                for virtual_host in interface.virtual_hosts:
+                    yield router, interface, virtual_host
+
+    def master_down_s(self) -> float:
+        """Return the longest master-down time of any virtual host, seconds."""
+        return max(virtual_host.master_down_s for _, _, virtual_host in self.virtual_hosts())
+
+    def interval_s(self) -> float:
+        """Return the longest advertisement interval of any virtual host, seconds."""
+        return max(virtual_host.interval_s for _, _, virtual_host in self.virtual_hosts())
+
+
+def interface_name(host: str, segment: str) -> str:
+    """Return the name of the interface of `host` on `segment` (or on the direct link of that name)."""
+    return f"{host}-{segment}"
+
+
+def port_name(segment: str, host: str) -> str:
+    """Return the name of the port of `segment`'s switch that `host` is plugged into."""
+    return f"{segment}-{host}"
+
+
+def preferred_router(network: Network) -> str:
+    """Return the router that is MASTER of every virtual host while nothing is wrong.
+
+    It is the one with the shortest advertisement interval. UsageError when two tie or when it is not the
+    same one everywhere: then the network has no state that counts as whole.
+    """
+    winners: dict[tuple[str, int], str] = {}
+    best: dict[tuple[str, int], float] = {}
+    for router, interface, virtual_host in network.virtual_hosts():
+        key = (interface.segment, virtual_host.vhid)
+        if key in best and best[key] == virtual_host.interval_s:
+            raise UsageError(
+                f"{winners[key]} and {router.name} advertise vhid {key[1]} on {key[0]} equally often: "
+                f"give one of them a higher advskew, as in --set {router.name}.advskew=100"
+            )
+        if key not in best or virtual_host.interval_s < best[key]:
+            best[key], winners[key] = virtual_host.interval_s, router.name
+    names = sorted(set(winners.values()))
+    if len(names) != 1:
+        places = ", ".join(f"{name} on {segment} (vhid {vhid})" for (segment, vhid), name in winners.items())
+        raise UsageError(
+            f"no firewall is preferred everywhere, but {places}: give one firewall the lowest advbase and "
+            "advskew on every segment"
+        )
+    return names[0]
+
+
+# --- validation ---------------------------------------------------------------------------------------------
+
+
+def validate(network: Network) -> None:
+    """Check everything that building the network would trip over; UsageError with one sentence."""
+    _check_names(network)
+    for router in network.routers:
+        if router.dialect not in DIALECTS:
+            raise UsageError(f"unknown dialect {router.dialect!r}: known are {_listed(DIALECTS)}")
+        for interface in router.interfaces:
+            _check_addresses(network, router.name, interface.segment, interface.addresses)
+            _check_virtual_hosts(network, router, interface)
+    for host in network.hosts:
+        _check_addresses(network, host.name, host.segment, host.addresses)
+    _check_unique_addresses(network)
+    _check_links(network)
+
+
+def _check_names(network: Network) -> None:
+    names = [item.name for item in (*network.segments, *network.routers, *network.hosts, *network.links)]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"the name {name!r} is given twice in the network {network.name!r}")
+        if not name.isidentifier() or not name.isascii():
+            raise UsageError(f"{name!r} is no usable name: take ASCII letters, digits and _")
+    attachments = list(network.attachments())
+    attachments += [(router, link.name) for link in network.links for router, _ in link.ends]
+    for machine, place in attachments:
+        if len(interface_name(machine, place)) > LONGEST_INTERFACE_NAME:
+            raise UsageError(
+                f"the interface name {interface_name(machine, place)!r} has more than "
+                f"{LONGEST_INTERFACE_NAME} characters: shorten {machine!r} or {place!r}"
+            )
+        if attachments.count((machine, place)) > 1:
+            raise UsageError(f"{machine} is plugged into {place} twice: one cable a segment is possible")
+
+
+def _check_addresses(network: Network, machine: str, place: str, addresses: Iterable[InterfaceAddress]) -> None:
+    segment = network.segment(place)
+    for address in addresses:
+        if address.network not in segment.prefixes:
+            raise UsageError(
+                f"the address {address} of {machine} is outside the segment {place}, "
+                f"which has {_listed(segment.prefixes)}"
+            )
+
+
+def _check_virtual_hosts(network: Network, router: Router, interface: Interface) -> None:
+    where = f"{router.name} on {interface.segment}"
+    seen: set[int] = set()
+    for virtual_host in interface.virtual_hosts:
+        _check_virtual_host(router, where, virtual_host)
+        if virtual_host.vhid in seen:
+            raise UsageError(
+                f"{where} has two virtual hosts with vhid {virtual_host.vhid}: each needs a vhid of its own"
+            )
+        seen.add(virtual_host.vhid)
+        prefixes = network.segment(interface.segment).prefixes
+        for address in virtual_host.addresses:
+            if not any(address in prefix for prefix in prefixes):
+                raise UsageError(
+                    f"the virtual address {address} of {where} is outside the segment, "
+                    f"which has {_listed(prefixes)}"
+                )
+    _check_shared_vhids(network, interface)
+
+
+def _check_virtual_host(router: Router, where: str, virtual_host: VirtualHost) -> None:
+    lowest_advbase = 0 if DIALECTS[router.dialect].advbase_zero else 1
+    if not 1 <= virtual_host.vhid <= 255:
+        raise UsageError(f"vhid {virtual_host.vhid} of {where} is out of range: 1 to 255")
+    if not lowest_advbase <= virtual_host.advbase <= 254:
+        raise UsageError(
+            f"advbase {virtual_host.advbase} of {where} is out of range: {lowest_advbase} to 254 seconds "
+            f"in the dialect {router.dialect}"
+        )
+    if not 0 <= virtual_host.advskew <= 254:
+        raise UsageError(f"advskew {virtual_host.advskew} of {where} is out of range: 0 to 254")
+    length = len(virtual_host.password.encode())
+    if length > LONGEST_PASSWORD:
+        raise UsageError(f"the password of {where} has {length} bytes: at most {LONGEST_PASSWORD} are possible")
+    if not virtual_host.addresses:
+        raise UsageError(f"vhid {virtual_host.vhid} of {where} has no virtual address: give it one")
+
+
+def _check_shared_vhids(network: Network, interface: Interface) -> None:
+    """Two virtual hosts of one segment that share a vhid are one redundancy group: same addresses."""
+    groups: dict[int, set[Address]] = {}
+    for router, other, virtual_host in network.virtual_hosts():
+        if other.segment != interface.segment:
+            continue
+        addresses = groups.setdefault(virtual_host.vhid, set(virtual_host.addresses))
+        if addresses != set(virtual_host.addresses):
+            raise UsageError(
+                f"two virtual hosts on {other.segment} use vhid {virtual_host.vhid} for different addresses "
+                f"({_listed(sorted(map(str, addresses)))}; {router.name}: {_listed(virtual_host.addresses)}): "
+                "give each its own vhid"
+            )
+
+
+def _check_unique_addresses(network: Network) -> None:
+    owners: dict[Address, str] = {}
+    machines = [(router.name, interface.addresses) for router in network.routers for interface in router.interfaces]
+    machines += [(host.name, host.addresses) for host in network.hosts]
+    machines += [(router, (address,)) for link in network.links for router, address in link.ends]
+    for machine, addresses in machines:
+        for address in addresses:
+            if address.ip in owners:
+                raise UsageError(f"the address {address.ip} is given to both {owners[address.ip]} and {machine}")
+            owners[address.ip] = machine
+    for router, _, virtual_host in network.virtual_hosts():
+        for virtual_address in virtual_host.addresses:
+            if virtual_address in owners:
+                raise UsageError(
+                    f"the virtual address {virtual_address} of {router.name} is also the address of "
+                    f"{owners[virtual_address]}"
+                )
+
+
+def _check_links(network: Network) -> None:
+    for link in network.links:
+        for router, _ in link.ends:
+            network.router(router)
+
+
+# --- settings -----------------------------------------------------------------------------------------------
+
+
+def apply_settings(network: Network, settings: Iterable[str]) -> Network:
+    """Return the network with each `KEY=VALUE` applied, in order, and validated.
+
+    KEY is a setting's name, with the machine, the segment or both in front where it is meant for those only:
+    `advbase=2`, `fw2.advskew=100`, `outside.password=x`, `fw1.outside.password=x`. UsageError names what
+    there is when a part is unknown.
+    """
+    for setting in settings:
+        network = _apply_setting(network, setting)
+    validate(network)
+    return network
+
+
+def _apply_setting(network: Network, setting: str) -> Network:
+    key, equals, text = setting.partition("=")
+    *places, name = key.strip().split(".")
+    if not equals or not name:
+        raise UsageError(f"the setting {setting!r} has no form KEY=VALUE, as in fw2.advskew=100")
+    known = {**_VIRTUAL_HOST_SETTINGS, **_INTERFACE_SETTINGS, **_ROUTER_SETTINGS}
+    if name not in known:
+        raise UsageError(f"unknown setting {name!r} in {setting!r}: known are {_listed(known)}")
+    router_name, segment_name = _places(network, places, setting)
+    value = _parsed(known[name], name, text, setting)
+    if name in _ROUTER_SETTINGS and segment_name:
+        raise UsageError(f"{name} belongs to a whole firewall: leave {segment_name!r} out of {setting!r}")
+    if name in _INTERFACE_SETTINGS and not (router_name and segment_name):
+        raise UsageError(f"{name} belongs to one interface: write it as in fw1.outside.{name}={text}")
+    routers = tuple(
+        _change_router(router, segment_name, name, value) if router_name in (None, router.name) else router
+        for router in network.routers
+    )
+    return replace(network, routers=routers)
+
+
+def _places(network: Network, places: list[str], setting: str) -> tuple[str | None, str | None]:
+    routers = [router.name for router in network.routers]
+    segments = [segment.name for segment in network.segments]
+    router_name: str | None = None
+    segment_name: str | None = None
+    for place in places:
+        if place in routers and router_name is None and segment_name is None:
+            router_name = place
+        elif place in segments and segment_name is None:
+            segment_name = place
+        else:
+            raise UsageError(
+                f"{place!r} in {setting!r} is no firewall or interface of the network: there are the firewalls "
+                f"{_listed(routers)} on the segments {_listed(segments)}, as in {routers[0]}.{segments[0]}"
+            )
+    return router_name, segment_name
+
+
+def _change_router(router: Router, segment: str | None, name: str, value: Any) -> Router:
+    if name in _ROUTER_SETTINGS:
+        return replace(router, **{name: value})
+    interfaces = tuple(
+        _change_interface(interface, name, value) if segment in (None, interface.segment) else interface
+        for interface in router.interfaces
+    )
+    return replace(router, interfaces=interfaces)
+
+
+def _change_interface(interface: Interface, name: str, value: Any) -> Interface:
+    if name in _INTERFACE_SETTINGS:
+        return replace(interface, addresses=value)
+    virtual_hosts = tuple(replace(each, **{_FIELDS.get(name, name): value}) for each in interface.virtual_hosts)
+    return replace(interface, virtual_hosts=virtual_hosts)
+
+
+def _parsed(parse: Callable[[str], Any], name: str, text: str, setting: str) -> Any:
+    try:
+        return parse(text)
+    except ValueError:
+        raise UsageError(f"{text!r} in {setting!r} is no value for {name}: {_EXPECTED[name]}") from None
+
+
+def _boolean(text: str) -> bool:
+    words = {"yes": True, "on": True, "true": True, "1": True, "no": False, "off": False, "false": False, "0": False}
+    if text.lower() not in words:
+        raise ValueError(text)
+    return words[text.lower()]
+
+
+def _virtual_addresses(text: str) -> tuple[Address, ...]:
+    return tuple(ipaddress.ip_address(part.strip()) for part in text.split(","))
+
+
+def _interface_addresses(text: str) -> tuple[InterfaceAddress, ...]:
+    return tuple(ipaddress.ip_interface(part.strip()) for part in text.split(","))
+
+
+_VIRTUAL_HOST_SETTINGS: dict[str, Callable[[str], Any]] = {
+    "advbase": int,
+    "advskew": int,
+    "vhid": int,
+    "password": str,
+    "virtual_address": _virtual_addresses,
+}
+_INTERFACE_SETTINGS: dict[str, Callable[[str], Any]] = {"address": _interface_addresses}
+_ROUTER_SETTINGS: dict[str, Callable[[str], Any]] = {"preempt": _boolean, "dialect": str}
+_FIELDS = {"virtual_address": "addresses"}
+_EXPECTED = {
+    "advbase": "a whole number of seconds is expected",
+    "advskew": "a whole number, 0 to 254, is expected",
+    "vhid": "a whole number, 1 to 255, is expected",
+    "virtual_address": "an IP address is expected, or several with commas between",
+    "address": "an IP address with its prefix length is expected, as in 10.0.1.11/24",
+    "preempt": "yes or no is expected",
+}
+
+
+# --- plain values -------------------------------------------------------------------------------------------
+
+
+def as_plain(value: Any) -> Any:
+    """Return dataclasses, tuples and addresses as dicts, lists and strings, for JSON."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: as_plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [as_plain(each) for each in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value)
+
+
+_Item = TypeVar("_Item", Segment, Router, Host)
+
+
+def _named(items: Iterable[_Item], name: str, what: str) -> _Item:
+    found = {item.name: item for item in items}
+    if name not in found:
+        raise UsageError(f"there is no {what} called {name!r}: there are {_listed(found)}")
+    return found[name]
+
+
+def _listed(items: Iterable[object]) -> str:
+    return ", ".join(str(item) for item in items)

@@ -1,0 +1,165 @@
+"""The description of a network: what is accepted, what is refused and with which sentence."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from ipaddress import ip_address, ip_interface
+
+import pytest
+
+from carplab.errors import UsageError
+from carplab.network import (
+    Network,
+    VirtualHost,
+    apply_settings,
+    as_plain,
+    preferred_router,
+    validate,
+)
+from topo.firewall_pair import firewall_pair
+
+
+def virtual_host(network: Network, router: str, segment: str) -> VirtualHost:
+    return network.router(router).interface(segment).virtual_hosts[0]
+
+
+def test_pair_has_the_documented_addresses_and_skews() -> None:
+    network = firewall_pair()
+    assert [router.name for router in network.routers] == ["fw1", "fw2"]
+    assert virtual_host(network, "fw2", "inside") == VirtualHost(
+        2, (ip_address("10.0.2.1"),), 1, 100, "carplab"
+    )
+    assert network.router("fw2").interface("outside").addresses == (ip_interface("10.0.1.12/24"),)
+
+
+def test_skews_of_many_firewalls_stay_in_range_and_differ() -> None:
+    skews = [virtual_host(firewall_pair(20), f"fw{n}", "inside").advskew for n in range(1, 21)]
+    assert skews == sorted(set(skews))
+    assert 0 <= skews[0] and skews[-1] <= 254
+
+
+@pytest.mark.parametrize("firewalls", [1, 81])
+def test_number_of_firewalls_is_limited(firewalls: int) -> None:
+    with pytest.raises(UsageError, match="2 to 80"):
+        firewall_pair(firewalls)
+
+
+def test_sync_link_needs_exactly_two() -> None:
+    assert firewall_pair(sync=True).links[0].name == "sync"
+    with pytest.raises(UsageError, match="joins two firewalls, not 3"):
+        firewall_pair(3, sync=True)
+
+
+def test_intervals_and_master_down_times() -> None:
+    network = firewall_pair()
+    assert network.interval_s() == 1 + 100 / 256
+    assert network.master_down_s() == 3 + 100 / 256
+    assert VirtualHost(1, (), advbase=0, advskew=0).interval_s == 1 / 256
+    assert VirtualHost(1, (), advbase=0, advskew=0).master_down_s == 3 / 256
+    assert VirtualHost(1, (), advbase=0, advskew=64).master_down_s == 0.75
+
+
+def test_settings_reach_exactly_what_they_name() -> None:
+    network = apply_settings(
+        firewall_pair(),
+        ["advbase=2", "fw2.advskew=50", "outside.advskew=10", "fw2.outside.password=x=y", "fw1.preempt=no"],
+    )
+    assert all(each.advbase == 2 for _, _, each in network.virtual_hosts())
+    assert virtual_host(network, "fw2", "inside").advskew == 50
+    assert virtual_host(network, "fw2", "outside").advskew == 10
+    assert virtual_host(network, "fw1", "inside").advskew == 0
+    assert virtual_host(network, "fw2", "outside").password == "x=y"
+    assert virtual_host(network, "fw2", "inside").password == "carplab"
+    assert [router.preempt for router in network.routers] == [False, True]
+
+
+def test_dialect_of_one_firewall() -> None:
+    network = apply_settings(firewall_pair(), ["dialect=freebsd", "fw2.dialect=openbsd-3.8"])
+    assert [router.dialect for router in network.routers] == ["freebsd", "openbsd-3.8"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("advbase", "form KEY=VALUE"),
+        ("advskw=3", "unknown setting 'advskw'.*known are advbase, advskew, vhid"),
+        ("fw3.advskew=3", "'fw3' in 'fw3.advskew=3' is no firewall.*fw1, fw2 on the segments outside, inside"),
+        ("fw1.middle.advskew=3", "'middle' in .* is no firewall or interface"),
+        ("outside.fw1.advskew=3", "'fw1' in .* is no firewall or interface"),
+        ("fw1.fw2.advskew=3", "'fw2' in .* is no firewall or interface"),
+        ("fw1.advskew=many", "'many' in .* is no value for advskew: a whole number"),
+        ("fw1.advskew=255", "advskew 255 of fw1 on outside is out of range: 0 to 254"),
+        ("fw1.advskew=-1", "advskew -1 of fw1 on outside is out of range"),
+        ("vhid=0", "vhid 0 of fw1 on outside is out of range: 1 to 255"),
+        ("vhid=256", "vhid 256 of fw1 on outside is out of range: 1 to 255"),
+        ("advbase=256", "advbase 256 of fw1 on outside is out of range: 0 to 254 seconds"),
+        ("advbase=255", "advbase 255"),
+        ("fw1.inside.password=" + "x" * 21, "password of fw1 on inside has 21 bytes: at most 20"),
+        ("fw1.inside.password=" + "ä" * 11, "has 22 bytes"),
+        ("preempt=maybe", "'maybe' in .* yes or no"),
+        ("outside.preempt=no", "belongs to a whole firewall: leave 'outside' out"),
+        ("address=10.0.1.1/24", "belongs to one interface"),
+        ("dialect=netbsd", "unknown dialect 'netbsd': known are openbsd-3.8, openbsd, freebsd"),
+        ("fw1.outside.address=10.0.9.1/24", "10.0.9.1/24 of fw1 is outside the segment outside.*10.0.1.0/24"),
+        ("fw1.outside.address=nowhere", "no value for address: an IP address with its prefix"),
+        ("fw1.outside.address=10.0.1.12/24", "10.0.1.12 is given to both fw1 and fw2"),
+        ("outside.virtual_address=10.0.2.1", "virtual address 10.0.2.1 of fw1 on outside is outside the segment"),
+        ("outside.virtual_address=10.0.1.12", "10.0.1.12 of fw1 is also the address of fw2"),
+        ("fw1.outside.virtual_address=10.0.1.2", "on outside use vhid 1 for different addresses"),
+    ],
+)
+def test_bad_setting_is_one_clear_sentence(setting: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence) as raised:
+        apply_settings(firewall_pair(), [setting])
+    assert "\n" not in str(raised.value)
+    assert raised.value.exit_code == 2
+
+
+def test_advbase_0_is_for_the_dialect_that_has_it() -> None:
+    assert apply_settings(firewall_pair(), ["advbase=0"]).interval_s() == 100 / 256
+    with pytest.raises(UsageError, match="advbase 0 of fw1 on outside is out of range: 1 to 254"):
+        apply_settings(firewall_pair(), ["dialect=freebsd", "advbase=0"])
+
+
+def test_two_virtual_hosts_with_one_vhid_on_an_interface() -> None:
+    network = firewall_pair()
+    router = network.routers[0]
+    twin = VirtualHost(1, (ip_address("10.0.1.2"),))
+    outside = replace(router.interfaces[0], virtual_hosts=(*router.interfaces[0].virtual_hosts, twin))
+    router = replace(router, interfaces=(outside, router.interfaces[1]))
+    with pytest.raises(UsageError, match="fw1 on outside has two virtual hosts with vhid 1"):
+        validate(replace(network, routers=(router, network.routers[1])))
+
+
+def test_long_interface_name_is_refused() -> None:
+    network = firewall_pair()
+    client = replace(network.hosts[0], name="workstation")
+    with pytest.raises(UsageError, match="'workstation-inside' has more than 15 characters"):
+        validate(replace(network, hosts=(client, network.hosts[1])))
+
+
+def test_preferred_router_is_the_one_with_the_shortest_interval() -> None:
+    assert preferred_router(firewall_pair(3)) == "fw1"
+    assert preferred_router(apply_settings(firewall_pair(), ["fw1.advskew=150"])) == "fw2"
+
+
+def test_no_preferred_router_when_segments_disagree_or_tie() -> None:
+    with pytest.raises(UsageError, match="no firewall is preferred everywhere.*fw2 on outside"):
+        preferred_router(apply_settings(firewall_pair(), ["fw1.outside.advskew=150"]))
+    with pytest.raises(UsageError, match="fw1 and fw2 advertise vhid 1 on outside equally often"):
+        preferred_router(apply_settings(firewall_pair(), ["advskew=0"]))
+
+
+def test_unknown_names_list_what_there_is() -> None:
+    network = firewall_pair()
+    with pytest.raises(UsageError, match="no firewall called 'fw9': there are fw1, fw2"):
+        network.router("fw9")
+    with pytest.raises(UsageError, match="no segment called 'dmz': there are outside, inside"):
+        network.segment("dmz")
+
+
+def test_plain_form_is_json() -> None:
+    plain = json.loads(json.dumps(as_plain(firewall_pair(sync=True))))
+    assert plain["routers"][0]["interfaces"][0]["virtual_hosts"][0]["addresses"] == ["10.0.1.1"]
+    assert plain["links"][0]["ends"][1] == ["fw2", "10.0.3.12/24"]
