@@ -1,0 +1,35 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-pure test-pythons lint report clean
+
+PYTHON := .venv/bin/python
+RESULTS ?= results/cable-pull
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing: distribution packages (sudo), and Python packages into .venv
+	@scripts/setup.sh
+
+run: setup ## run the cable-pull experiment (root or sudo); the plots are in results/cable-pull
+	@scripts/as-root.sh .venv/bin/carplab run cable-pull
+
+test: lint ## lint, then every test, with those that need root and Mininet (root or sudo)
+	@scripts/as-root.sh $(PYTHON) -m pytest
+
+test-pure: setup ## the tests that need neither root nor Mininet
+	@$(PYTHON) -m pytest -m "not root and not mininet"
+
+test-pythons: setup ## the same tests on each Python from 3.10 to 3.13 that is found
+	@scripts/test-pythons.sh
+
+lint: setup ## ruff and mypy
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m mypy
+
+report: setup ## render the HTML report of the newest run (RESULTS=FOLDER for another)
+	@.venv/bin/carplab report $(RESULTS)
+
+clean: ## remove what a killed run left on the machine, and the caches here (results and .venv stay)
+	@[ ! -x $(PYTHON) ] || scripts/as-root.sh .venv/bin/carplab clean
+	@rm -rf build *.egg-info .tox .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

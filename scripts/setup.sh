@@ -1,0 +1,104 @@
+#!/bin/bash
+# Installs what carplab needs and the machine lacks: distribution packages, then Python packages into .venv.
+# Run by `make setup`, and by everything that needs it; when nothing is missing it ends in a few hundredths of a second.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Mininet is a package of the distribution's own Python: another python3 first on PATH cannot see it.
+PYTHON=/usr/bin/python3
+VENV=.venv
+STAMP=$VENV/carplab-setup-stamp
+PACKAGES=(mininet openvswitch-switch iperf3 iperf iputils-ping ethtool nftables tcpdump ucarp
+          iproute2 kmod procps python3 python3-venv)
+
+say() { echo "setup: $*"; }
+fail() { echo "setup: $*" >&2; exit 1; }
+
+list_missing_packages() {
+  local package
+  for package in "${PACKAGES[@]}"; do
+    [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || echo "$package"
+  done
+}
+
+# Of the services that come with these packages only Open vSwitch may start. Debian's mininet and others bring
+# services that would take a port or act on the machine's own interfaces.
+forbid_other_services() {
+  $SUDO test ! -e /usr/sbin/policy-rc.d || return 0
+  $SUDO tee /usr/sbin/policy-rc.d >/dev/null <<'POLICY'
+#!/bin/sh
+# Written by carplab's set-up for the time of one apt-get; left behind only if that was killed: delete it then.
+case "$1" in openvswitch-switch*|ovs-vswitchd*|ovsdb-server*) exit 0;; *) exit 101;; esac
+POLICY
+  trap '$SUDO rm -f /usr/sbin/policy-rc.d' EXIT
+  $SUDO chmod 755 /usr/sbin/policy-rc.d
+}
+
+# Prevents a service that this set-up brought along from starting at the next boot.
+disable_service() {
+  if command -v systemctl >/dev/null; then
+    $SUDO systemctl disable --quiet "$1" 2>/dev/null || true
+  else
+    $SUDO update-rc.d "$1" disable 2>/dev/null || true
+  fi
+}
+
+is_installed() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -q '^installed$'; }
+
+install_packages() {
+  local missing=("$@") apt="apt-get install -y --no-install-recommends $*" had_testcontroller=yes
+  command -v apt-get >/dev/null || fail "no apt-get here: install ${missing[*]} with your system's packages, then try again"
+  SUDO=
+  if [[ $EUID -ne 0 ]]; then
+    command -v sudo >/dev/null || fail "these packages are missing and there is no sudo: as root, run: $apt"
+    SUDO=sudo
+  fi
+  is_installed openvswitch-testcontroller || had_testcontroller=no
+  say "installing with apt-get: ${missing[*]}"
+  forbid_other_services
+  $SUDO env DEBIAN_FRONTEND=noninteractive apt-get update -qq </dev/null
+  $SUDO env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get install -y -qq --no-install-recommends \
+    "${missing[@]}" </dev/null
+  if [[ $had_testcontroller == no ]] && is_installed openvswitch-testcontroller; then
+    disable_service openvswitch-testcontroller
+  fi
+}
+
+# Changes when anything does that the virtual environment is made from.
+describe_inputs() {
+  "$PYTHON" -V
+  pwd
+  sha256sum setup.py constraints.txt scripts/setup.sh
+}
+
+make_venv() {
+  "$PYTHON" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' ||
+    fail "$PYTHON is $("$PYTHON" -V), and carplab needs Python 3.10 to 3.13"
+  say "making $VENV with $("$PYTHON" -V) (this takes a minute)"
+  rm -rf "$VENV"
+  "$PYTHON" -m venv --system-site-packages "$VENV"
+  # Ryu 4.34 builds only with setuptools < 68, so it is built with the pinned one instead of the newest.
+  local pip=("$VENV/bin/python" -m pip -qq --disable-pip-version-check --no-input)
+  "${pip[@]}" install --constraint constraints.txt --ignore-installed pip setuptools wheel pbr
+  # As one directory on the path (compat) the editable install costs carpd's start nothing.
+  "${pip[@]}" install --constraint constraints.txt --no-build-isolation \
+    --config-settings editable_mode=compat --editable '.[controller,dev]'
+  # Compiled here, so that root's runs leave no files of root's in the checkout.
+  "$VENV/bin/python" -m compileall -q carplab controllers experiments topo || true
+  describe_inputs > "$STAMP"
+}
+
+# `sudo make` in a user's checkout: what root made there goes to the user.
+give_back() {
+  local owner
+  owner=$(stat -c %u:%g .)
+  if [[ $EUID -eq 0 && $owner != 0:0 ]]; then chown -R --from=0 "$owner" "$@"; fi
+}
+
+mapfile -t missing < <(list_missing_packages)
+[[ ${#missing[@]} -eq 0 ]] || install_packages "${missing[@]}"
+if ! describe_inputs | cmp -s - "$STAMP"; then
+  make_venv
+  give_back "$VENV" carplab* controllers experiments topo
+  say "done: commands in $VENV/bin: carplab, carpd"
+fi
