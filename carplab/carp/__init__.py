@@ -1,1 +1,1 @@
-"""The Common Address Redundancy Protocol, pure: no sockets, no clock, no threads, no third-party import."""
+"""The Common Address Redundancy Protocol, pure: no sockets, no clock, no threads."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 from carplab.carp.packet import Address, Advertisement
 
 
 class VirtualHostKey(NamedTuple):
-    """Which virtual host of a machine: a vhid is unique on one interface only. Printed as in "1@em0"."""
+    """Which virtual host of a machine: a vhid is unique on one interface only. Reads 1@em0."""
 
     interface: str
     vhid: int
@@ -48,7 +48,7 @@ class ReleaseAddresses:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Broadcast one gratuitous ARP request or unsolicited neighbour advertisement per virtual address."""
+    """Broadcast a gratuitous ARP request or neighbour advertisement for each virtual address."""
 
     key: VirtualHostKey
 
@@ -94,13 +94,13 @@ class Rejected:
     at_s: float
 
 
-Action = Union[
-    SendAdvertisement,
-    TakeAddresses,
-    ReleaseAddresses,
-    Announce,
-    Transition,
-    DemotionChanged,
-    Heard,
-    Rejected,
-]
+Action = (
+    SendAdvertisement
+    | TakeAddresses
+    | ReleaseAddresses
+    | Announce
+    | Transition
+    | DemotionChanged
+    | Heard
+    | Rejected
+)

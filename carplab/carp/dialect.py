@@ -1,8 +1,9 @@
 """What differs between the generations of CARP, each difference one named decision.
 
-`openbsd-3.8` is the protocol of 2005: OpenBSD 3.5 to 3.8 and the FreeBSD port of that code
-(FreeBSD 5.4 to 9, sys/netinet/ip_carp.c). `openbsd` is OpenBSD 3.9 and later (sys/netinet/ip_carp.c 1.270),
-`freebsd` is FreeBSD 10 and later. Where a decision has no meaning in a dialect, its value there is inert.
+`openbsd-3.8` is the protocol of 2005: OpenBSD 3.5 to 3.8 and the FreeBSD port of that code (FreeBSD
+5.4 to 9, sys/netinet/ip_carp.c). `openbsd` is OpenBSD 3.9 and later (sys/netinet/ip_carp.c 1.270),
+`freebsd` is FreeBSD 10 and later. Where a decision has no meaning in a dialect, its value there is
+inert.
 """
 
 from __future__ import annotations
@@ -29,16 +30,20 @@ class AddressOrder(enum.Enum):
 class CounterRule(enum.Enum):
     """What the 64-bit counter of an advertisement holds."""
 
-    CONTINUE_HEARD = "random each time until an advertisement was heard, then the heard one's successor"
-    COOKIE = "a random value kept for good; an advertisement that carries it is one's own, looped back"
+    CONTINUE_HEARD = (
+        "random each time until an advertisement was heard, then the heard one's successor"
+    )
+    COOKIE = (
+        "a random value kept for good; an advertisement that carries it is one's own, looped back"
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """One generation of the protocol.
 
-    Amounts of demotion are in the dialect's own unit: a count for `openbsd-3.8` and `openbsd`, 1/256 s
-    of advskew for `freebsd`.
+    Amounts of demotion are in the dialect's own unit: a count for `openbsd-3.8` and `openbsd`,
+    1/256 s of advskew for `freebsd`.
     """
 
     name: str
@@ -51,13 +56,13 @@ class Dialect:
     send_error_demotion: int
     # a demotion below 0 is kept, to let a host win against its configured advskew
     negative_demotion: bool
-    # True: each change of the demotion makes every MASTER advertise at once. False: only a rise to 1
+    # every MASTER advertises at once, True: at each change of the demotion, False: at a rise to 1
     advertise_every_change: bool
-    # leaving INIT with preempt on and nothing demoted: True goes straight to MASTER, False to BACKUP
+    # out of INIT with preempt on and nothing demoted, True: straight to MASTER, False: to BACKUP
     init_to_master: bool
     # a MASTER repeats its gratuitous ARP after this many further advertisements; 0: never
     repeat_announcement_after: int
-    # advbase 0 is allowed: the interval is advskew/256 s, at least 1/256 s, the master-down time 3 times that
+    # advbase 0 is allowed: then the interval is advskew/256 s, at least 1/256 s
     advbase_zero: bool
     # link-local IPv6 addresses stay out of the digest that is sent; both forms are accepted
     digest_skips_link_local: bool
@@ -111,4 +116,6 @@ FREEBSD = Dialect(
     digest_skips_link_local=False,
 )
 
-DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (OPENBSD_3_8, OPENBSD, FREEBSD)}
+DIALECTS: dict[str, Dialect] = {
+    dialect.name: dialect for dialect in (OPENBSD_3_8, OPENBSD, FREEBSD)
+}

@@ -1,7 +1,8 @@
-"""The layers an advertisement travels in: Ethernet and IP headers, and the frames that announce an address.
+"""The layers an advertisement travels in: Ethernet and IP headers, and the frames that announce an
+address.
 
-Only what CARP needs: no IP options are written, no fragments are put together, no extension headers are
-followed. Everything takes and returns bytes.
+Only what CARP needs: no IP options are written, no fragments are put together, no extension headers
+are followed. Everything takes and returns bytes.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def mac_bytes(mac: str) -> bytes:
 
 
 def multicast_mac(group: Address) -> str:
-    """The Ethernet address a multicast group maps to (RFC 1112, section 6.4; RFC 2464, section 7)."""
+    """The Ethernet address of a multicast group (RFC 1112, section 6.4; RFC 2464, section 7)."""
     if group.version == 4:
         low = int(group) & 0x7FFFFF
         return f"01:00:5e:{low >> 16:02x}:{low >> 8 & 0xFF:02x}:{low & 0xFF:02x}"
@@ -62,17 +63,21 @@ def ethernet(source_mac: str, destination_mac: str, ethertype: int, payload: byt
 
 
 def carp_datagram(source: Address, destination: Address, payload: bytes) -> bytes:
-    """An IP datagram as the kernels send an advertisement: TTL 255, and over IPv4 TOS 0x10 and DF."""
+    """An IP datagram as the kernels send it: TTL 255, and over IPv4 TOS 0x10 and DF."""
     if isinstance(source, IPv4Address):
         return _carp_ipv4(source, destination, payload)
-    return _IPV6.pack(6 << 28, len(payload), PROTOCOL, TTL, source.packed, destination.packed) + payload
+    return (
+        _IPV6.pack(6 << 28, len(payload), PROTOCOL, TTL, source.packed, destination.packed)
+        + payload
+    )
 
 
 def parse_ip(packet: bytes) -> Datagram:
-    """The datagram in `packet`, which starts at the IP header and may carry Ethernet padding behind it.
+    """The datagram in `packet`, which starts at the IP header and may carry Ethernet padding behind
+    it.
 
-    Raises FrameError when the header is cut short or claims more than there is, or when the datagram
-    is not of protocol 112.
+    Raises FrameError when the header is cut short or claims more than there is, or when the
+    datagram is not of protocol 112.
     """
     version = packet[0] >> 4 if packet else 0
     if version == 4:
@@ -95,14 +100,14 @@ def gratuitous_arp(interface_mac: str, virtual_mac: str, address: IPv4Address) -
         1,
         mac_bytes(virtual_mac),
         address.packed,
-        mac_bytes(virtual_mac),
+        bytes(6),
         address.packed,
     )
     return ethernet(interface_mac, BROADCAST_MAC, ETHERTYPE_ARP, arp)
 
 
 def unsolicited_na(virtual_mac: str, address: IPv6Address) -> bytes:
-    """An unsolicited neighbour advertisement with the router and override flags (RFC 4861, section 7.2.6)."""
+    """A neighbour advertisement with router and override flags (RFC 4861, section 7.2.6)."""
     option = struct.pack("!BB6s", _TARGET_LINK_LAYER_ADDRESS, 1, mac_bytes(virtual_mac))
     rest = struct.pack("!I16s", _ROUTER_AND_OVERRIDE, address.packed) + option
     pseudo = address.packed + ALL_NODES.packed + struct.pack("!II", 4 + len(rest), _ICMPV6)
@@ -136,7 +141,9 @@ def _parse_ipv4(packet: bytes) -> Datagram:
     first, _, total, _, fragment, ttl, protocol, _, source, destination = _IPV4.unpack_from(packet)
     header_size = (first & 0x0F) * 4
     if not _IPV4.size <= header_size <= total <= len(packet):
-        raise FrameError(f"IPv4 lengths: header {header_size}, total {total}, received {len(packet)}")
+        raise FrameError(
+            f"IPv4 lengths: header {header_size}, total {total}, received {len(packet)}"
+        )
     if fragment & 0x3FFF:
         raise FrameError("a fragment")
     if protocol != PROTOCOL:

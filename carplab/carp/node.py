@@ -1,8 +1,9 @@
 """One machine that runs CARP: its interfaces, its virtual hosts, its demotion, its statistics.
 
-The node has no clock, no sockets and no threads. A driver calls it with the present time of a monotonic
-clock when something happens (a datagram arrived, a link changed, a timer is due, the user asks for
-something), and then takes the actions that follow from next_action(), in order, until it returns None:
+The node has no clock, no sockets and no threads. A driver calls it with the present time of a
+monotonic clock when something happens (a datagram arrived, a link changed, a timer is due, the user
+asks for something), and then takes the actions that follow from next_action(), in order, until it
+returns None:
 
     node.receive_datagram(interface, datagram, now)
     while (action := node.next_action()) is not None:
@@ -63,7 +64,8 @@ STATISTICS = (
 class NodeConfig:
     """A machine's virtual hosts, its dialect, and whether its hosts preempt slower MASTERs.
 
-    Raises ValueError with one sentence where the virtual hosts contradict each other or the dialect.
+    Raises ValueError with one sentence where the virtual hosts contradict each other or the
+    dialect.
     """
 
     virtual_hosts: tuple[VirtualHostConfig, ...]
@@ -74,7 +76,9 @@ class NodeConfig:
         keys = [host.key for host in self.virtual_hosts]
         for key in keys:
             if keys.count(key) > 1:
-                raise ValueError(f"vhid {key.vhid} is configured twice on interface {key.interface}")
+                raise ValueError(
+                    f"vhid {key.vhid} is configured twice on interface {key.interface}"
+                )
         for host in self.virtual_hosts:
             if host.advbase == 0 and not self.dialect.advbase_zero:
                 raise ValueError(
@@ -98,7 +102,7 @@ class VirtualHostStatus:
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """A snapshot of a node; `demotion` is in the dialect's unit, `statistics` has the names of STATISTICS."""
+    """A snapshot. `demotion` is in the dialect's unit, `statistics` has the names of STATISTICS."""
 
     dialect: str
     preempt: bool
@@ -159,7 +163,7 @@ class Node:
     # What arrives
 
     def receive_datagram(self, interface: str, datagram: Datagram, now: float) -> None:
-        """A datagram of protocol 112 arrived on `interface`. What is not for us is counted and dropped."""
+        """A datagram of protocol 112 arrived. What is not for us is counted and dropped."""
         self._count("ipackets" if datagram.family == 4 else "ipackets6")
         try:
             host, advertisement = self._accept(interface, datagram)
@@ -206,11 +210,11 @@ class Node:
         self._host(key).enable(now)
 
     def disable(self, key: VirtualHostKey, now: float) -> None:
-        """Take a virtual host out, with a bow-out if it is MASTER. Raises TransitionError if it is out."""
+        """Take a virtual host out, with a bow-out if MASTER. Raises TransitionError if out."""
         self._host(key).disable(now)
 
     def force(self, key: VirtualHostKey, state: State, now: float) -> None:
-        """Put a virtual host in MASTER or BACKUP. Raises TransitionError where it cannot go there."""
+        """Put a virtual host in MASTER or BACKUP. Raises TransitionError where that cannot be."""
         self._host(key).force(state, now)
 
     def stop(self, now: float) -> None:

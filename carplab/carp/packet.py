@@ -1,7 +1,7 @@
 """CARP advertisements as they stand on the wire: encode, decode, checksum and digest.
 
-There is no RFC; the layout is that of `struct carp_header` in the BSD kernels' netinet/ip_carp.h, 36 bytes,
-big-endian, the same over IPv4 and IPv6:
+There is no RFC; the layout is that of `struct carp_header` in the BSD kernels' netinet/ip_carp.h,
+36 bytes, big-endian, the same over IPv4 and IPv6:
 
     offset 0   version (high nibble, 2) and type (low nibble, 1)
            1   vhid, 1 to 255
@@ -24,9 +24,8 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import Union
 
-Address = Union[IPv4Address, IPv6Address]
+Address = IPv4Address | IPv6Address
 
 PROTOCOL = 112  # IP protocol number, shared with VRRP
 TTL = 255
@@ -85,7 +84,7 @@ def interval_s(advbase: int, advskew: int) -> float:
 
 
 def virtual_mac(vhid: int) -> str:
-    """The MAC address of virtual host `vhid`: VRRP's range (RFC 5798, section 7.3), as in the BSD kernels."""
+    """The MAC address of virtual host `vhid`, in VRRP's range (RFC 5798, section 7.3)."""
     return f"00:00:5e:00:01:{vhid:02x}"
 
 
@@ -93,7 +92,7 @@ def checksum(data: bytes) -> int:
     """The Internet checksum of RFC 1071: 0 when taken over data that holds a right one."""
     if len(data) % 2:
         data += b"\0"
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
@@ -102,8 +101,8 @@ def checksum(data: bytes) -> int:
 def digest(password: str, vhid: int, addresses: Sequence[Address], counter: int) -> bytes:
     """HMAC-SHA1 over version, type, vhid, the addresses in the order given and the counter.
 
-    The key is the password zero-padded to 20 bytes. A link-local IPv6 address enters without its scope.
-    Raises ValueError for a password of more than 20 bytes.
+    The key is the password zero-padded to 20 bytes. A link-local IPv6 address enters without its
+    scope. Raises ValueError for a password of more than 20 bytes.
     """
     message = bytes((VERSION, ADVERTISEMENT, vhid))
     message += b"".join(address.packed for address in addresses)
@@ -112,7 +111,7 @@ def digest(password: str, vhid: int, addresses: Sequence[Address], counter: int)
 
 
 def ascending(addresses: Sequence[Address]) -> tuple[Address, ...]:
-    """IPv4 before IPv6, each from the smallest to the largest: the digest's order since OpenBSD 3.9."""
+    """IPv4 before IPv6, each from smallest to largest: the digest's order since OpenBSD 3.9."""
     return tuple(sorted(addresses, key=lambda address: (address.version, int(address))))
 
 
@@ -130,14 +129,16 @@ def encode(advertisement: Advertisement) -> bytes:
 def decode(data: bytes) -> Advertisement:
     """The advertisement in `data`, the whole payload of an IP datagram of protocol 112.
 
-    Checks length, then checksum, and raises PacketError. Version and digest are left to the caller: the
-    kernels look for the vhid first, and the digest takes the password and the addresses.
+    Checks length, then checksum, and raises PacketError. Version and digest are left to the caller:
+    the kernels look for the vhid first, and the digest takes the password and the addresses.
     """
     if len(data) < SIZE:
         raise PacketError("badlen", f"{len(data)} bytes, an advertisement has {SIZE}")
     if data[3] != AUTHLEN or len(data) != SIZE:
         # VRRPv2 also says version 2, type 1: its length and authlen tell it apart.
-        raise PacketError("badlen", f"{len(data)} bytes with authlen {data[3]}, not {SIZE} and {AUTHLEN}")
+        raise PacketError(
+            "badlen", f"{len(data)} bytes with authlen {data[3]}, not {SIZE} and {AUTHLEN}"
+        )
     if checksum(data) != 0:
         raise PacketError("badsum", "the checksum does not hold")
     version_type, vhid, advskew, _, demote, advbase, _, counter, mac = _HEADER.unpack(data)
@@ -161,5 +162,7 @@ def _pack(advertisement: Advertisement, checksum_value: int) -> bytes:
 def _key(password: str) -> bytes:
     key = password.encode()
     if len(key) > MAX_PASSWORD_BYTES:
-        raise ValueError(f"the password has {len(key)} bytes, CARP takes at most {MAX_PASSWORD_BYTES}")
+        raise ValueError(
+            f"the password has {len(key)} bytes, CARP takes at most {MAX_PASSWORD_BYTES}"
+        )
     return key.ljust(MAX_PASSWORD_BYTES, b"\0")

@@ -2,23 +2,24 @@
 
 Theory of operation
 -------------------
-A virtual host is in one of three states. In INIT it cannot run: its interface has no carrier, or it was
-disabled. In BACKUP it listens, with a master-down timer for each address family; an advertisement it
-defers to restarts the family's timer. In MASTER it advertises each interval, holds the virtual addresses
-and receives for the virtual MAC.
+A virtual host is in one of three states. In INIT it cannot run: its interface has no carrier, or
+it was disabled. In BACKUP it listens, with a master-down timer for each address family; an
+advertisement it defers to restarts the family's timer. In MASTER it advertises each interval, holds
+the virtual addresses and receives for the virtual MAC.
 
     interval          advbase + advskew/256 s, with the demoted advskew where the dialect has one
     master-down time  3 x advbase + advskew/256 s, always with the configured advskew
 
-All comparisons are between intervals, and the smaller one wins. OpenBSD since 3.9 compares demotion counts
-first, and there the smaller count wins.
+All comparisons are between intervals, and the smaller one wins. OpenBSD since 3.9 compares demotion
+counts first, and there the smaller count wins.
 
-TRANSITIONS is the whole machine. Every change of state goes through VirtualHost._move(), which looks it up
-there, logs it, and takes or releases the addresses. A cause that does not fit the state raises
-TransitionError and leaves the virtual host as it was.
+TRANSITIONS is the whole machine. Every change of state goes through VirtualHost._move(), which
+looks it up there, logs it, and takes or releases the addresses. A cause that does not fit the state
+raises TransitionError and leaves the virtual host as it was.
 
 Times are seconds of any one monotonic clock and come in with each call: nothing here reads a clock.
-Sources: FreeBSD sys/netinet/ip_carp.c of 2005 and of FreeBSD 10, OpenBSD sys/netinet/ip_carp.c 1.270.
+Sources: FreeBSD sys/netinet/ip_carp.c of 2005 and of FreeBSD 10, OpenBSD sys/netinet/ip_carp.c
+1.270.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class State(enum.Enum):
 
 
 class Cause(enum.Enum):
-    """Why a virtual host changes its state; the values are the kernels' log words where they have some."""
+    """Why a state changes; the values are the kernels' log words where they have some."""
 
     INITIALIZED = "initialization complete"
     PREEMPTING = "preempting"
@@ -111,9 +112,9 @@ class TransitionError(Exception):
 class VirtualHostConfig:
     """One virtual host as configured.
 
-    `interface` is the carpdev's name, `advbase` seconds, `advskew` 1/256 s. `addresses` are in the order in
-    which they were added. `peers` are unicast destinations, at most one a family, instead of the group.
-    Raises ValueError with one sentence that names the value.
+    `interface` is the carpdev's name, `advbase` seconds, `advskew` 1/256 s. `addresses` are in the
+    order in which they were added. `peers` are unicast destinations, at most one a family, instead
+    of the group. Raises ValueError with one sentence that names the value.
     """
 
     interface: str
@@ -166,9 +167,10 @@ class VirtualHostConfig:
 
 
 class VirtualHost:
-    """The state machine of one virtual host. Its Node gives it events; it appends actions to `emit`.
+    """The state machine of one virtual host. Its Node gives it events and takes its actions.
 
-    `demotion` returns the machine's present demotion, `random_counter` a random 64-bit number.
+    `demotion` returns the machine's present demotion, `random_counter` a random 64-bit number;
+    `emit` takes each action.
     """
 
     def __init__(
@@ -204,7 +206,7 @@ class VirtualHost:
     # What the digest covers
 
     def signs(self, advertisement: Advertisement) -> bool:
-        """Whether the advertisement's digest is right for this virtual host's password and addresses."""
+        """Whether the digest is right for this virtual host's password and addresses."""
         return any(
             hmac.compare_digest(
                 digest(self.config.password, self.config.vhid, addresses, advertisement.counter),
@@ -224,7 +226,7 @@ class VirtualHost:
 
     @property
     def effective_advskew(self) -> int:
-        """The advskew that is advertised and compared, in 1/256 s: demoted where the dialect does so."""
+        """The advskew that is advertised and compared, in 1/256 s, demoted as the dialect does."""
         advskew, demotion = self.config.advskew, self._demotion()
         if self.dialect.effect is DemotionEffect.SUPPRESS and demotion > 0:
             return max(advskew, SUPPRESSED_ADVSKEW)
@@ -380,7 +382,7 @@ class VirtualHost:
         self._move(cause, now)
         self._advertise_due = None
         due = now + self.config.master_down_s
-        self._master_down_due = {family: due for family in self.config.families}
+        self._master_down_due = dict.fromkeys(self.config.families, due)
 
     def _become_init(self, cause: Cause, now: float) -> None:
         self._move(cause, now)
@@ -396,7 +398,9 @@ class VirtualHost:
 
     def _require_fit(self, cause: Cause, new: State) -> None:
         if TRANSITIONS.get((self.state, cause)) is not new:
-            raise TransitionError(f"vhid {self.config.key} is {self.state!r}, it cannot become {new!r}")
+            raise TransitionError(
+                f"vhid {self.config.key} is {self.state!r}, it cannot become {new!r}"
+            )
 
     def _move(self, cause: Cause, now: float) -> None:
         old = self.state
@@ -411,7 +415,7 @@ class VirtualHost:
     # Sending
 
     def _advertise(self, now: float, due: float | None = None, announcing: bool = True) -> None:
-        """Advertise, and set the next due time from `due`: counting from `now` would add up delays."""
+        """Advertise, and count the next due time from `due`: from `now`, delays would add up."""
         self._send(self.config.advbase, self.effective_advskew)
         wait_s = max(self.interval_s, SHORTEST_INTERVAL_S)
         next_due = (now if due is None else due) + wait_s
