@@ -1,9 +1,11 @@
-"""What a network is: segments, routers with interfaces and virtual hosts, hosts, direct links. Plain data.
+"""What a network is: segments, routers with interfaces and virtual hosts, hosts, direct links.
 
-The same description is built on Mininet, rendered into carpd's configuration and written into the record of
-a run. It needs nothing but the standard library, so that Mininet's own `mn` can load it too.
+Plain data. The same description is built on Mininet, rendered into carpd's configuration and
+written into the record of a run. It needs nothing but the standard library, so that Mininet's own
+`mn` can load it too.
 
-Interfaces are named after both ends: `fw1-outside` on the firewall, `outside-fw1` on the segment's switch.
+Interfaces are named after both ends: `fw1-outside` on the firewall, `outside-fw1` on the switch of
+the segment.
 """
 
 from __future__ import annotations
@@ -11,7 +13,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
 from typing import Any, TypeVar
 
 from carplab.carp.dialect import DIALECTS
@@ -38,7 +47,7 @@ class VirtualHost:
 
     @property
     def interval_s(self) -> float:
-        """Seconds between two advertisements; advbase 0 with advskew 0 counts as 1/256 s (OpenBSD)."""
+        """Seconds between two advertisements; advbase 0 with advskew 0 is 1/256 s (OpenBSD)."""
         if self.advbase == 0 and self.advskew == 0:
             return 1 / 256
         return self.advbase + self.advskew / 256
@@ -62,7 +71,7 @@ class Interface:
 
 @dataclass(frozen=True)
 class Router:
-    """A machine that forwards and runs carpd: `preempt` and `dialect` hold for all its virtual hosts."""
+    """A machine that forwards and runs carpd; `preempt` and `dialect` hold for all of it."""
 
     name: str
     interfaces: tuple[Interface, ...]
@@ -105,7 +114,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Link:
-    """A cable from one router straight to another, past the switches; the ends are (router, address)."""
+    """A cable from one router straight to another; the ends are (router, address)."""
 
     name: str
     ends: tuple[tuple[str, InterfaceAddress], tuple[str, InterfaceAddress]]
@@ -134,7 +143,7 @@ class Network:
         return _named(self.segments, name, "segment")
 
     def attachments(self) -> Iterator[tuple[str, str]]:
-        """Yield (host, segment) for each cable between a machine and a switch, in the order of the data."""
+        """Yield (host, segment) for each cable between a machine and a switch."""
         for router in self.routers:
             for interface in router.interfaces:
                 yield router.name, interface.segment
@@ -158,7 +167,8 @@ class Network:
 
 
 def interface_name(host: str, segment: str) -> str:
-    """Return the name of the interface of `host` on `segment` (or on the direct link of that name)."""
+    """Return the name of the interface of `host` on `segment` (or on the direct link of that "
+    "name)."""
     return f"{host}-{segment}"
 
 
@@ -170,8 +180,8 @@ def port_name(segment: str, host: str) -> str:
 def preferred_router(network: Network) -> str:
     """Return the router that is MASTER of every virtual host while nothing is wrong.
 
-    It is the one with the shortest advertisement interval. UsageError when two tie or when it is not the
-    same one everywhere: then the network has no state that counts as whole.
+    It is the one with the shortest advertisement interval. UsageError when two tie or when it is
+    not the same one everywhere: then the network has no state that counts as whole.
     """
     winners: dict[tuple[str, int], str] = {}
     best: dict[tuple[str, int], float] = {}
@@ -179,22 +189,26 @@ def preferred_router(network: Network) -> str:
         key = (interface.segment, virtual_host.vhid)
         if key in best and best[key] == virtual_host.interval_s:
             raise UsageError(
-                f"{winners[key]} and {router.name} advertise vhid {key[1]} on {key[0]} equally often: "
+                f"{winners[key]} and {router.name} advertise vhid {key[1]} on {key[0]} equally "
+                "often: "
                 f"give one of them a higher advskew, as in --set {router.name}.advskew=100"
             )
         if key not in best or virtual_host.interval_s < best[key]:
             best[key], winners[key] = virtual_host.interval_s, router.name
     names = sorted(set(winners.values()))
     if len(names) != 1:
-        places = ", ".join(f"{name} on {segment} (vhid {vhid})" for (segment, vhid), name in winners.items())
+        places = ", ".join(
+            f"{name} on {segment} (vhid {vhid})" for (segment, vhid), name in winners.items()
+        )
         raise UsageError(
-            f"no firewall is preferred everywhere, but {places}: give one firewall the lowest advbase and "
+            f"no firewall is preferred everywhere, but {places}: give one firewall the lowest "
+            "advbase and "
             "advskew on every segment"
         )
     return names[0]
 
 
-# --- validation ---------------------------------------------------------------------------------------------
+# --- validation ---
 
 
 def validate(network: Network) -> None:
@@ -213,7 +227,9 @@ def validate(network: Network) -> None:
 
 
 def _check_names(network: Network) -> None:
-    names = [item.name for item in (*network.segments, *network.routers, *network.hosts, *network.links)]
+    names = [
+        item.name for item in (*network.segments, *network.routers, *network.hosts, *network.links)
+    ]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"the name {name!r} is given twice in the network {network.name!r}")
@@ -228,10 +244,14 @@ def _check_names(network: Network) -> None:
                 f"{LONGEST_INTERFACE_NAME} characters: shorten {machine!r} or {place!r}"
             )
         if attachments.count((machine, place)) > 1:
-            raise UsageError(f"{machine} is plugged into {place} twice: one cable a segment is possible")
+            raise UsageError(
+                f"{machine} is plugged into {place} twice: one cable a segment is possible"
+            )
 
 
-def _check_addresses(network: Network, machine: str, place: str, addresses: Iterable[InterfaceAddress]) -> None:
+def _check_addresses(
+    network: Network, machine: str, place: str, addresses: Iterable[InterfaceAddress]
+) -> None:
     segment = network.segment(place)
     for address in addresses:
         if address.network not in segment.prefixes:
@@ -248,7 +268,8 @@ def _check_virtual_hosts(network: Network, router: Router, interface: Interface)
         _check_virtual_host(router, where, virtual_host)
         if virtual_host.vhid in seen:
             raise UsageError(
-                f"{where} has two virtual hosts with vhid {virtual_host.vhid}: each needs a vhid of its own"
+                f"{where} has two virtual hosts with vhid {virtual_host.vhid}: each needs a vhid "
+                "of its own"
             )
         seen.add(virtual_host.vhid)
         prefixes = network.segment(interface.segment).prefixes
@@ -267,20 +288,22 @@ def _check_virtual_host(router: Router, where: str, virtual_host: VirtualHost) -
         raise UsageError(f"vhid {virtual_host.vhid} of {where} is out of range: 1 to 255")
     if not lowest_advbase <= virtual_host.advbase <= 254:
         raise UsageError(
-            f"advbase {virtual_host.advbase} of {where} is out of range: {lowest_advbase} to 254 seconds "
-            f"in the dialect {router.dialect}"
+            f"advbase {virtual_host.advbase} of {where} is out of range: {lowest_advbase} to 254 "
+            f"seconds in the dialect {router.dialect}"
         )
     if not 0 <= virtual_host.advskew <= 254:
         raise UsageError(f"advskew {virtual_host.advskew} of {where} is out of range: 0 to 254")
     length = len(virtual_host.password.encode())
     if length > LONGEST_PASSWORD:
-        raise UsageError(f"the password of {where} has {length} bytes: at most {LONGEST_PASSWORD} are possible")
+        raise UsageError(
+            f"the password of {where} has {length} bytes: at most {LONGEST_PASSWORD} are possible"
+        )
     if not virtual_host.addresses:
         raise UsageError(f"vhid {virtual_host.vhid} of {where} has no virtual address: give it one")
 
 
 def _check_shared_vhids(network: Network, interface: Interface) -> None:
-    """Two virtual hosts of one segment that share a vhid are one redundancy group: same addresses."""
+    """Virtual hosts of one segment that share a vhid are one group: same addresses."""
     groups: dict[int, set[Address]] = {}
     for router, other, virtual_host in network.virtual_hosts():
         if other.segment != interface.segment:
@@ -288,27 +311,34 @@ def _check_shared_vhids(network: Network, interface: Interface) -> None:
         addresses = groups.setdefault(virtual_host.vhid, set(virtual_host.addresses))
         if addresses != set(virtual_host.addresses):
             raise UsageError(
-                f"two virtual hosts on {other.segment} use vhid {virtual_host.vhid} for different addresses "
-                f"({_listed(sorted(map(str, addresses)))}; {router.name}: {_listed(virtual_host.addresses)}): "
-                "give each its own vhid"
+                f"two virtual hosts on {other.segment} use vhid {virtual_host.vhid} for different "
+                f"addresses ({_listed(sorted(map(str, addresses)))}; {router.name}: "
+                f"{_listed(virtual_host.addresses)}): give each its own vhid"
             )
 
 
 def _check_unique_addresses(network: Network) -> None:
     owners: dict[Address, str] = {}
-    machines = [(router.name, interface.addresses) for router in network.routers for interface in router.interfaces]
+    machines = [
+        (router.name, interface.addresses)
+        for router in network.routers
+        for interface in router.interfaces
+    ]
     machines += [(host.name, host.addresses) for host in network.hosts]
     machines += [(router, (address,)) for link in network.links for router, address in link.ends]
     for machine, addresses in machines:
         for address in addresses:
             if address.ip in owners:
-                raise UsageError(f"the address {address.ip} is given to both {owners[address.ip]} and {machine}")
+                raise UsageError(
+                    f"the address {address.ip} is given to both {owners[address.ip]} and {machine}"
+                )
             owners[address.ip] = machine
     for router, _, virtual_host in network.virtual_hosts():
         for virtual_address in virtual_host.addresses:
             if virtual_address in owners:
                 raise UsageError(
-                    f"the virtual address {virtual_address} of {router.name} is also the address of "
+                    f"the virtual address {virtual_address} of {router.name} is also the address "
+                    "of "
                     f"{owners[virtual_address]}"
                 )
 
@@ -319,15 +349,15 @@ def _check_links(network: Network) -> None:
             network.router(router)
 
 
-# --- settings -----------------------------------------------------------------------------------------------
+# --- settings ---
 
 
 def apply_settings(network: Network, settings: Iterable[str]) -> Network:
     """Return the network with each `KEY=VALUE` applied, in order, and validated.
 
-    KEY is a setting's name, with the machine, the segment or both in front where it is meant for those only:
-    `advbase=2`, `fw2.advskew=100`, `outside.password=x`, `fw1.outside.password=x`. UsageError names what
-    there is when a part is unknown.
+    KEY is a setting's name, with the machine, the segment or both in front where it is meant for
+    those only: `advbase=2`, `fw2.advskew=100`, `outside.password=x`, `fw1.outside.password=x`.
+    UsageError names what there is when a part is unknown.
     """
     for setting in settings:
         network = _apply_setting(network, setting)
@@ -346,11 +376,17 @@ def _apply_setting(network: Network, setting: str) -> Network:
     router_name, segment_name = _places(network, places, setting)
     value = _parsed(known[name], name, text, setting)
     if name in _ROUTER_SETTINGS and segment_name:
-        raise UsageError(f"{name} belongs to a whole firewall: leave {segment_name!r} out of {setting!r}")
+        raise UsageError(
+            f"{name} belongs to a whole firewall: leave {segment_name!r} out of {setting!r}"
+        )
     if name in _INTERFACE_SETTINGS and not (router_name and segment_name):
-        raise UsageError(f"{name} belongs to one interface: write it as in fw1.outside.{name}={text}")
+        raise UsageError(
+            f"{name} belongs to one interface: write it as in fw1.outside.{name}={text}"
+        )
     routers = tuple(
-        _change_router(router, segment_name, name, value) if router_name in (None, router.name) else router
+        _change_router(router, segment_name, name, value)
+        if router_name in (None, router.name)
+        else router
         for router in network.routers
     )
     return replace(network, routers=routers)
@@ -368,8 +404,10 @@ def _places(network: Network, places: list[str], setting: str) -> tuple[str | No
             segment_name = place
         else:
             raise UsageError(
-                f"{place!r} in {setting!r} is no firewall or interface of the network: there are the firewalls "
-                f"{_listed(routers)} on the segments {_listed(segments)}, as in {routers[0]}.{segments[0]}"
+                f"{place!r} in {setting!r} is no firewall or interface of the network: there are "
+                "the firewalls "
+                f"{_listed(routers)} on the segments {_listed(segments)}, as in "
+                f"{routers[0]}.{segments[0]}"
             )
     return router_name, segment_name
 
@@ -378,7 +416,9 @@ def _change_router(router: Router, segment: str | None, name: str, value: Any) -
     if name in _ROUTER_SETTINGS:
         return replace(router, **{name: value})
     interfaces = tuple(
-        _change_interface(interface, name, value) if segment in (None, interface.segment) else interface
+        _change_interface(interface, name, value)
+        if segment in (None, interface.segment)
+        else interface
         for interface in router.interfaces
     )
     return replace(router, interfaces=interfaces)
@@ -387,7 +427,9 @@ def _change_router(router: Router, segment: str | None, name: str, value: Any) -
 def _change_interface(interface: Interface, name: str, value: Any) -> Interface:
     if name in _INTERFACE_SETTINGS:
         return replace(interface, addresses=value)
-    virtual_hosts = tuple(replace(each, **{_FIELDS.get(name, name): value}) for each in interface.virtual_hosts)
+    virtual_hosts = tuple(
+        replace(each, **{_FIELDS.get(name, name): value}) for each in interface.virtual_hosts
+    )
     return replace(interface, virtual_hosts=virtual_hosts)
 
 
@@ -395,11 +437,22 @@ def _parsed(parse: Callable[[str], Any], name: str, text: str, setting: str) -> 
     try:
         return parse(text)
     except ValueError:
-        raise UsageError(f"{text!r} in {setting!r} is no value for {name}: {_EXPECTED[name]}") from None
+        raise UsageError(
+            f"{text!r} in {setting!r} is no value for {name}: {_EXPECTED[name]}"
+        ) from None
 
 
 def _boolean(text: str) -> bool:
-    words = {"yes": True, "on": True, "true": True, "1": True, "no": False, "off": False, "false": False, "0": False}
+    words = {
+        "yes": True,
+        "on": True,
+        "true": True,
+        "1": True,
+        "no": False,
+        "off": False,
+        "false": False,
+        "0": False,
+    }
     if text.lower() not in words:
         raise ValueError(text)
     return words[text.lower()]
@@ -433,7 +486,7 @@ _EXPECTED = {
 }
 
 
-# --- plain values -------------------------------------------------------------------------------------------
+# --- plain values ---
 
 
 def as_plain(value: Any) -> Any:

@@ -63,7 +63,13 @@ def test_intervals_and_master_down_times() -> None:
 def test_settings_reach_exactly_what_they_name() -> None:
     network = apply_settings(
         firewall_pair(),
-        ["advbase=2", "fw2.advskew=50", "outside.advskew=10", "fw2.outside.password=x=y", "fw1.preempt=no"],
+        [
+            "advbase=2",
+            "fw2.advskew=50",
+            "outside.advskew=10",
+            "fw2.outside.password=x=y",
+            "fw1.preempt=no",
+        ],
     )
     assert all(each.advbase == 2 for _, _, each in network.virtual_hosts())
     assert virtual_host(network, "fw2", "inside").advskew == 50
@@ -84,7 +90,10 @@ def test_dialect_of_one_firewall() -> None:
     [
         ("advbase", "form KEY=VALUE"),
         ("advskw=3", "unknown setting 'advskw'.*known are advbase, advskew, vhid"),
-        ("fw3.advskew=3", "'fw3' in 'fw3.advskew=3' is no firewall.*fw1, fw2 on the segments outside, inside"),
+        (
+            "fw3.advskew=3",
+            "'fw3' in 'fw3.advskew=3' is no firewall.*fw1, fw2 on the segments outside, inside",
+        ),
         ("fw1.middle.advskew=3", "'middle' in .* is no firewall or interface"),
         ("outside.fw1.advskew=3", "'fw1' in .* is no firewall or interface"),
         ("fw1.fw2.advskew=3", "'fw2' in .* is no firewall or interface"),
@@ -101,10 +110,16 @@ def test_dialect_of_one_firewall() -> None:
         ("outside.preempt=no", "belongs to a whole firewall: leave 'outside' out"),
         ("address=10.0.1.1/24", "belongs to one interface"),
         ("dialect=netbsd", "unknown dialect 'netbsd': known are openbsd-3.8, openbsd, freebsd"),
-        ("fw1.outside.address=10.0.9.1/24", "10.0.9.1/24 of fw1 is outside the segment outside.*10.0.1.0/24"),
+        (
+            "fw1.outside.address=10.0.9.1/24",
+            "10.0.9.1/24 of fw1 is outside the segment outside.*10.0.1.0/24",
+        ),
         ("fw1.outside.address=nowhere", "no value for address: an IP address with its prefix"),
         ("fw1.outside.address=10.0.1.12/24", "10.0.1.12 is given to both fw1 and fw2"),
-        ("outside.virtual_address=10.0.2.1", "virtual address 10.0.2.1 of fw1 on outside is outside the segment"),
+        (
+            "outside.virtual_address=10.0.2.1",
+            "virtual address 10.0.2.1 of fw1 on outside is outside the segment",
+        ),
         ("outside.virtual_address=10.0.1.12", "10.0.1.12 of fw1 is also the address of fw2"),
         ("fw1.outside.virtual_address=10.0.1.2", "on outside use vhid 1 for different addresses"),
     ],
@@ -126,7 +141,9 @@ def test_two_virtual_hosts_with_one_vhid_on_an_interface() -> None:
     network = firewall_pair()
     router = network.routers[0]
     twin = VirtualHost(1, (ip_address("10.0.1.2"),))
-    outside = replace(router.interfaces[0], virtual_hosts=(*router.interfaces[0].virtual_hosts, twin))
+    outside = replace(
+        router.interfaces[0], virtual_hosts=(*router.interfaces[0].virtual_hosts, twin)
+    )
     router = replace(router, interfaces=(outside, router.interfaces[1]))
     with pytest.raises(UsageError, match="fw1 on outside has two virtual hosts with vhid 1"):
         validate(replace(network, routers=(router, network.routers[1])))

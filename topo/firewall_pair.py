@@ -1,11 +1,12 @@
-"""Two firewalls (or more) between an outside and an inside segment: the network of most experiments.
+"""Two firewalls (or more) between an outside and an inside segment: what most experiments use.
 
     client --- inside === fw1, fw2, ... === outside --- server
 
-The firewalls share one virtual address on each segment; the client's default route and the server's way back
-lead there. Also a custom topology for Mininet's own command, with a controller listening on the port named:
+The firewalls share one virtual address on each segment; the client's default route and the server's
+way back lead there. Also a custom topology for Mininet's own command, with a controller listening:
 
-    sudo mn --custom topo/firewall_pair.py --topo firewall_pair,firewalls=3 --controller remote,port=6653
+    sudo mn --custom topo/firewall_pair.py --topo firewall_pair,firewalls=3 \\
+        --controller remote,port=6653
 """
 
 from __future__ import annotations
@@ -15,21 +16,33 @@ from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 from typing import Any
 
-# `mn` executes this file without `__file__` and without the project on its path; the code still knows its file.
+# `mn` executes this file without `__file__` and without the project on its path; the code still
+# knows its file.
 sys.path.insert(0, str(Path((lambda: None).__code__.co_filename).resolve().parent.parent))
 
 from carplab.errors import UsageError  # noqa: E402
-from carplab.network import Host, Interface, Link, Network, Route, Router, Segment, VirtualHost, validate  # noqa: E402
+from carplab.network import (
+    Host,
+    Interface,
+    Link,
+    Network,
+    Route,
+    Router,
+    Segment,
+    VirtualHost,
+    validate,
+)  # noqa: E402
 
 MOST_FIREWALLS = 80  # 10.0.1.11 and up, below the server's 10.0.1.100
 PASSWORD = "carplab"
 
 
 def firewall_pair(firewalls: int = 2, sync: bool = False) -> Network:
-    """Return the network with this many firewalls, fw1 preferred; `sync` joins the two by a direct link.
+    """Return the network with this many firewalls, fw1 preferred; `sync` joins the two by a direct
+    link.
 
-    vhid 1 is on the outside, vhid 2 on the inside, advbase 1. advskew is 0, 100, 200 where that fits, and
-    spread evenly up to 254 for more firewalls.
+    vhid 1 is on the outside, vhid 2 on the inside, advbase 1. advskew is 0, 100, 200 where that
+    fits, and spread evenly up to 254 for more firewalls.
     """
     if not 2 <= firewalls <= MOST_FIREWALLS:
         raise UsageError(f"{firewalls} firewalls are not possible: 2 to {MOST_FIREWALLS}")
@@ -76,7 +89,9 @@ def _firewall(number: int, firewalls: int) -> Router:
 
 
 def _sync_link() -> Link:
-    return Link("sync", (("fw1", ip_interface("10.0.3.11/24")), ("fw2", ip_interface("10.0.3.12/24"))))
+    return Link(
+        "sync", (("fw1", ip_interface("10.0.3.11/24")), ("fw2", ip_interface("10.0.3.12/24")))
+    )
 
 
 def _mininet_topology(firewalls: int = 2, sync: int = 0) -> Any:

@@ -1,0 +1,316 @@
+"""What a run has made on this machine, so that exactly that can be removed: after a SIGKILL too.
+
+Each thing is written down before it is made, together with what tells ours from a namesake of
+somebody else's: a bridge carries the run's mark among its external ids, an interface is known by
+the MAC address drawn for it, a process by its start time and by the mark in its environment. Hosts
+are network namespaces without a name: they vanish with the last process in them.
+
+One run at a time: they would share the switches' names and disturb each other's measurements. The
+lock is flock(2), so that it ends with its holder, however that ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+import uuid
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from carplab.errors import CarplabError
+
+ROOT = Path("/run/carplab")
+MARK_VARIABLE = "CARPLAB_RUN"
+KILL_DEADLINE_S = 5.0
+COMMAND_DEADLINE_S = 15
+
+
+@dataclass
+class Record:
+    """The things of one run. `mark` is unique to it; start times are clock ticks since boot."""
+
+    what: str
+    pid: int
+    start_ticks: int
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+    folder: str = ""
+    bridges: list[str] = field(default_factory=list)
+    interfaces: dict[str, str] = field(default_factory=dict)
+    processes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    tables: list[str] = field(default_factory=list)
+
+
+class Registry:
+    """The lock of the running experiment and the record of what it has made."""
+
+    def __init__(self, root: Path, lock_fd: int, record: Record) -> None:
+        self._root = root
+        self._lock_fd = lock_fd
+        self.record = record
+        self.left_over: list[str] = []
+
+    @classmethod
+    def acquire(cls, what: str, root: Path = ROOT) -> Registry:
+        """Take the lock for the run called `what`; first remove what a killed run has left.
+
+        `left_over` then says what that was. CarplabError when another run holds the lock (it names
+        the pid) or when `root` is not writable.
+        """
+        lock_fd = _lock(root)
+        left_over = _remove_left_over(root)
+        registry = cls(root, lock_fd, Record(what, os.getpid(), _start_ticks(os.getpid()) or 0))
+        registry.left_over = left_over
+        registry.run_dir.mkdir(mode=0o700)
+        registry._write()
+        os.environ[MARK_VARIABLE] = registry.record.mark
+        return registry
+
+    @property
+    def run_dir(self) -> Path:
+        """A directory for the run's sockets and configuration files; removed with it."""
+        return self._root / self.record.mark
+
+    def add_bridge(self, name: str) -> None:
+        """Note a switch that is about to be made; it must get `external_ids:carplab=MARK`."""
+        self.record.bridges.append(name)
+        self._write()
+
+    def add_interfaces(self, macs: dict[str, str]) -> None:
+        """Note interfaces of the root namespace that are about to be made, name -> MAC address."""
+        self.record.interfaces.update(macs)
+        self._write()
+
+    def add_table(self, table: str) -> None:
+        """Note an nftables table that may be made, as `nft` names it: `netdev carplab`."""
+        self.record.tables.append(table)
+        self._write()
+
+    def add_process(self, label: str, pid: int) -> None:
+        """Note a process that was started; a second one with the same label replaces the first."""
+        ticks = _start_ticks(pid)
+        if ticks is not None:
+            self.record.processes[label] = (pid, ticks)
+            self._write()
+
+    def set_folder(self, folder: Path) -> None:
+        """Note where the run's files are, so that a killed run can be marked as interrupted."""
+        self.record.folder = str(folder)
+        self._write()
+
+    def release(self) -> list[str]:
+        """Remove whatever of the run is still there, forget it and give the lock back.
+
+        Returns what was still there: nothing, when the run has tidied up after itself.
+        """
+        removed = _remove(self._root, self.record)
+        (self._root / "record.json").unlink(missing_ok=True)
+        os.environ.pop(MARK_VARIABLE, None)
+        os.close(self._lock_fd)
+        return removed
+
+    def _write(self) -> None:
+        _write_record(self._root, self.record)
+
+
+def clean(root: Path = ROOT) -> list[str]:
+    """Remove what a killed run has left; return what that was, one phrase each.
+
+    CarplabError when a run is going on: what is there is in use.
+    """
+    lock_fd = _lock(root)
+    try:
+        return _remove_left_over(root)
+    finally:
+        os.close(lock_fd)
+
+
+def _lock(root: Path) -> int:
+    try:
+        root.mkdir(mode=0o755, parents=True, exist_ok=True)
+        lock_fd = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise CarplabError(f"cannot write {root / 'lock'}: {error.strerror}") from None
+    try:
+        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock_fd)
+        holder = _read_record(root)
+        name = f"{holder.what}, pid {holder.pid}" if holder else "it is just starting"
+        raise CarplabError(
+            f"another carplab run is going on ({name}): wait until it has ended, or end it with "
+            "Ctrl-C"
+        ) from None
+    return lock_fd
+
+
+def _remove_left_over(root: Path) -> list[str]:
+    record = _read_record(root)
+    if record is None:
+        return []
+    removed = _remove(root, record)
+    if record.folder and _mark_interrupted(Path(record.folder)):
+        removed.append(f"run {record.folder} marked as interrupted")
+    (root / "record.json").unlink(missing_ok=True)
+    return removed
+
+
+def _mark_interrupted(folder: Path) -> bool:
+    from carplab.recording import RunFolder, read_run
+
+    try:
+        if read_run(folder).get("outcome") != "running":
+            return False
+        RunFolder.open(folder).finish("interrupted", reason="the runner was killed")
+    except (CarplabError, OSError):
+        return False
+    return True
+
+
+# --- removing ---
+
+
+def _remove(root: Path, record: Record) -> list[str]:
+    removed = _kill_processes(record)
+    for bridge in record.bridges:
+        if _bridge_mark(bridge) == record.mark:
+            _run("ovs-vsctl", "--if-exists", "del-br", bridge)
+            removed.append(f"switch {bridge}")
+    for name, mac in record.interfaces.items():
+        if _interface_mac(name) == mac:
+            _run("ip", "link", "delete", name)
+            removed.append(f"interface {name}")
+    for table in record.tables:
+        if _run("nft", "delete", "table", *table.split()):
+            removed.append(f"nftables table {table}")
+    shutil.rmtree(root / record.mark, ignore_errors=True)
+    return removed
+
+
+def _kill_processes(record: Record) -> list[str]:
+    noted = {pid: (label, ticks) for label, (pid, ticks) in record.processes.items()}
+    removed: dict[int, str] = {}
+    deadline_s = time.monotonic() + KILL_DEADLINE_S
+    # Again until none is left: a process may start another between being seen and being killed.
+    while pids := _processes(record.mark, noted):
+        for pid in pids:
+            name = noted[pid][0] if pid in noted else _command_name(pid)
+            if _kill(pid, record.mark, noted):
+                removed[pid] = f"process {pid} ({name})"
+        if time.monotonic() > deadline_s:
+            raise CarplabError(f"cannot end the processes {sorted(pids)} that a run has left")
+        time.sleep(0.01)
+    return list(removed.values())
+
+
+def _processes(mark: str, noted: dict[int, tuple[str, int]]) -> set[int]:
+    pids = {int(entry) for entry in os.listdir("/proc") if entry.isdigit()} - {os.getpid()}
+    return {pid for pid in pids if _is_ours(pid, mark, noted)}
+
+
+def _is_ours(pid: int, mark: str, noted: dict[int, tuple[str, int]]) -> bool:
+    ticks = _start_ticks(pid)
+    if ticks is None:
+        return False
+    return (pid in noted and noted[pid][1] == ticks) or _has_mark(pid, mark)
+
+
+def _kill(pid: int, mark: str, noted: dict[int, tuple[str, int]]) -> bool:
+    """SIGKILL the process if it still is the one that was meant: the descriptor pins it down."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if not _is_ours(pid, mark, noted):
+            return False
+        signal.pidfd_send_signal(fd, signal.SIGKILL)
+        return True
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(fd)
+
+
+def _has_mark(pid: int, mark: str) -> bool:
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False
+    return f"{MARK_VARIABLE}={mark}".encode() in environment.split(b"\0")
+
+
+def _start_ticks(pid: int) -> int | None:
+    """Field 22 of /proc/PID/stat, proc(5); None when there is no such process, or its zombie."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if after_name[0] == "Z" else int(after_name[19])
+
+
+def _command_name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return "ended"
+
+
+def _interface_mac(name: str) -> str | None:
+    try:
+        return Path(f"/sys/class/net/{name}/address").read_text().strip()
+    except OSError:
+        return None
+
+
+def _bridge_mark(bridge: str) -> str:
+    return _output("ovs-vsctl", "--timeout=5", "br-get-external-id", bridge, "carplab").strip()
+
+
+def _run(*command: str) -> bool:
+    return _completed(*command).returncode == 0
+
+
+def _output(*command: str) -> str:
+    return _completed(*command).stdout
+
+
+def _completed(*command: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_DEADLINE_S,
+            start_new_session=True,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return subprocess.CompletedProcess(command, 1, "", str(error))
+
+
+# --- the record on disk ---
+
+
+def _write_record(root: Path, record: Record) -> None:
+    path = root / "record.json"
+    try:
+        path.with_suffix(".new").write_text(json.dumps(asdict(record), indent=1))
+        path.with_suffix(".new").replace(path)
+    except OSError as error:
+        raise CarplabError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _read_record(root: Path) -> Record | None:
+    try:
+        values: dict[str, Any] = json.loads((root / "record.json").read_text())
+        processes = {label: (pid, ticks) for label, (pid, ticks) in values["processes"].items()}
+        return Record(**{**values, "processes": processes})
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError) as error:
+        raise CarplabError(f"{root / 'record.json'} is damaged ({error}): remove it") from None
