@@ -86,11 +86,14 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """For the log: a datagram was dropped and counted under `statistic`."""
+    """For the log: a datagram was dropped and counted under `statistic`.
+
+    `source` is None where not even the IP header could be read.
+    """
 
     interface: str
     statistic: str
-    source: Address
+    source: Address | None
     at_s: float
 
 

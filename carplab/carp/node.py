@@ -48,6 +48,7 @@ STATISTICS = (
     "ipackets",
     "ipackets6",
     "badttl",
+    "hdrops",  # the IP header is cut short or wrong: counted by the driver
     "badlen",
     "badsum",
     "badvhid",
@@ -173,7 +174,7 @@ class Node:
         self._emit(Heard(host.config.key, datagram.source, advertisement, now))
         host.hear(datagram.family, advertisement, now)
 
-    def reject(self, interface: str, statistic: str, source: Address, now: float) -> None:
+    def reject(self, interface: str, statistic: str, source: Address | None, now: float) -> None:
         """Count and log a datagram that was dropped, here or already by the driver."""
         self._count(statistic)
         self._emit(Rejected(interface, statistic, source, now))
