@@ -1,0 +1,87 @@
+"""One interface that carries virtual hosts: what carpd has on it while it exists."""
+
+from __future__ import annotations
+
+from carplab.carp.actions import SendAdvertisement
+from carplab.carp.frames import gratuitous_arp, unsolicited_na
+from carplab.carp.packet import Address, virtual_mac
+from carplab.carp.virtual_host import VirtualHostConfig
+from carplab.daemon.netlink import IFA_F_DADFAILED, Link, LinkAddress, RouteSocket
+from carplab.daemon.sockets import CarpSocket
+from carplab.daemon.undo import Journal
+from carplab.daemon.vmac import VirtualMac, interface_sysctls, macvlan_name
+
+
+class Carpdev:
+    """An existing interface with its socket and its virtual hosts' macvlans, made by attach().
+
+    Raises OSError where the kernel refuses.
+    """
+
+    def __init__(
+        self, link: Link, hosts: tuple[VirtualHostConfig, ...], netlink: RouteSocket
+    ) -> None:
+        self.link = link
+        self._hosts = {host.vhid: host for host in hosts}
+        self._netlink = netlink
+        self._macs: dict[int, VirtualMac] = {}
+        self._sources: dict[int, Address] = {}
+        families = {family for host in hosts for family in host.families}
+        self.socket = CarpSocket(link.name, link.index, sorted(families))
+        self.read_addresses()
+
+    def create_macvlans(self, journal: Journal) -> None:
+        """Make the virtual MACs, written down first so that they can be taken back."""
+        journal.note_macvlans(macvlan_name(vhid, self.link.index) for vhid in self._hosts)
+        journal.set_sysctls(interface_sysctls(self.link.name))
+        for vhid, host in self._hosts.items():
+            self._macs[vhid] = VirtualMac(self._netlink, host, self.link.index)
+
+    def close(self) -> None:
+        """Give everything back that is not in the journal."""
+        self.socket.close()
+        for mac in self._macs.values():
+            mac.delete()
+
+    def read_addresses(self) -> None:
+        """Note the addresses advertisements come from, after they may have changed."""
+        addresses = self._netlink.addresses(self.link.index)
+        self._sources = {
+            family: source
+            for family in (4, 6)
+            if (source := source_address(addresses, family)) is not None
+        }
+
+    def advertise(self, action: SendAdvertisement) -> None:
+        """Send an advertisement from the interface's own address. Raises OSError."""
+        source = self._sources.get(action.family, type(action.destination)(0))
+        self.socket.advertise(
+            virtual_mac(action.key.vhid), source, action.destination, action.payload
+        )
+
+    def take(self, vhid: int) -> None:
+        self._macs[vhid].take()
+
+    def release(self, vhid: int) -> None:
+        self._macs[vhid].release()
+
+    def announce(self, vhid: int) -> None:
+        """Tell the segment where the virtual addresses are now. Raises OSError."""
+        mac = virtual_mac(vhid)
+        for address in self._hosts[vhid].addresses:
+            if address.version == 4:
+                self.socket.send_frame(gratuitous_arp(self.link.mac, mac, address))
+            else:
+                self.socket.send_frame(unsolicited_na(mac, address))
+
+
+def source_address(addresses: list[LinkAddress], family: int) -> Address | None:
+    """The interface's first address; over IPv6 its first link-local one, as the group is."""
+    usable = [
+        entry.interface.ip
+        for entry in addresses
+        if entry.interface.version == family and not entry.flags & IFA_F_DADFAILED
+    ]
+    if family == 6:
+        usable.sort(key=lambda address: not address.is_link_local)
+    return usable[0] if usable else None
