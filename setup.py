@@ -56,6 +56,7 @@ setup(
         "numpy>=1.26",
         "pandas>=2.2,<3",
         "rich>=13",
+        "scapy>=2.6",
         'tomli>=2; python_version < "3.11"',
     ],
     extras_require={

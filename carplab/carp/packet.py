@@ -120,6 +120,11 @@ def ipv4_first(addresses: Sequence[Address]) -> tuple[Address, ...]:
     return tuple(sorted(addresses, key=lambda address: address.version))
 
 
+def without_link_local(addresses: Sequence[Address]) -> tuple[Address, ...]:
+    """The addresses less the IPv6 link-local ones, which OpenBSD leaves out of what it sends."""
+    return tuple(a for a in addresses if not (a.version == 6 and a.is_link_local))
+
+
 def encode(advertisement: Advertisement) -> bytes:
     """The 36 bytes of `advertisement`, checksum filled in."""
     unsummed = _pack(advertisement, 0)

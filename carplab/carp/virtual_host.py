@@ -50,6 +50,7 @@ from carplab.carp.packet import (
     encode,
     interval_s,
     ipv4_first,
+    without_link_local,
 )
 
 SUPPRESSED_ADVSKEW = 240  # CARP_MAXSKEW: what a demoted host advertises
@@ -469,22 +470,18 @@ class VirtualHost:
 
     def _sent_address_list(self) -> tuple[Address, ...]:
         addresses = self._ordered_addresses()
-        return _without_link_local(addresses) if self.dialect.digest_skips_link_local else addresses
+        return without_link_local(addresses) if self.dialect.digest_skips_link_local else addresses
 
     def _accepted_address_lists(self) -> Iterator[tuple[Address, ...]]:
         addresses = self._ordered_addresses()
         yield addresses
-        if self.dialect.digest_skips_link_local and addresses != _without_link_local(addresses):
-            yield _without_link_local(addresses)
+        if self.dialect.digest_skips_link_local and addresses != without_link_local(addresses):
+            yield without_link_local(addresses)
 
     def _ordered_addresses(self) -> tuple[Address, ...]:
         if self.dialect.address_order is AddressOrder.ASCENDING:
             return ascending(self.config.addresses)
         return ipv4_first(self.config.addresses)
-
-
-def _without_link_local(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
-    return tuple(a for a in addresses if not (a.version == 6 and a.is_link_local))
 
 
 def _require(condition: bool, sentence: str) -> None:

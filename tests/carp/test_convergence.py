@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -46,10 +47,8 @@ def call(name: str, driver: Callable[[Node, float], None]) -> Event:
     def event(network: Network) -> None:
         if name not in network.nodes:
             return
-        try:
+        with contextlib.suppress(TransitionError):
             driver(network.nodes[name], network.now)
-        except TransitionError:
-            pass
         network.settle(name)
 
     return event
