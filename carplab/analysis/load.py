@@ -1,0 +1,255 @@
+"""Read a run folder. What an interrupted run left half written is read as far as it goes.
+
+A missing or empty file is no error: its table is empty, and `Run.missing` says so in a sentence. A
+file that holds something else than it should is one: CarplabError, one sentence.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from carplab.errors import CarplabError
+from carplab.network import VirtualHost
+
+PROBE_COLUMNS = ("seq", "sent_t_s", "server_t_s", "returned_t_s")
+PING_COLUMNS = ("seq", "sent_t_s", "rtt_ms")
+IPERF_COLUMNS = ("start_t_s", "end_t_s", "throughput_mbps")
+EVENT_COLUMNS = ("t_s", "source", "kind", "segment", "vhid", "detail")
+_GZIP_WINDOW_BITS = 31  # zlib: the largest window, with gzip's header
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of events.csv; `segment` is empty and `vhid` None where they mean nothing."""
+
+    t_s: float
+    source: str
+    kind: str
+    segment: str
+    vhid: int | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class VirtualHostKey:
+    """One virtual host on one machine."""
+
+    host: str
+    segment: str
+    vhid: int
+
+    def __str__(self) -> str:
+        return f"{self.host} {self.segment} vhid {self.vhid}"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What one run recorded.
+
+    `about` is run.json. `probe`, `ping` and `iperf` have the columns of their files, sorted by
+    time, and may be empty. `virtual_hosts` are the settings of each virtual host, as far as
+    run.json holds the network.
+    """
+
+    folder: Path
+    about: Mapping[str, Any]
+    events: tuple[Event, ...]
+    probe: pd.DataFrame
+    ping: pd.DataFrame
+    iperf: pd.DataFrame
+    virtual_hosts: Mapping[VirtualHostKey, VirtualHost] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+    @property
+    def outcome(self) -> str:
+        """`finished`, `interrupted`, `failed`; `running` where the runner got no further."""
+        return str(self.about.get("outcome", "unknown"))
+
+    @property
+    def preferred(self) -> str | None:
+        """The host that is MASTER everywhere while nothing is wrong."""
+        preferred = mapping(self.about.get("scenario")).get("preferred")
+        return str(preferred) if preferred else None
+
+    @property
+    def dialect(self) -> str:
+        """The CARP dialect of the run; several are joined by `+`, and an unknown one is empty."""
+        setting = mapping(self.about.get("settings")).get("dialect")
+        if setting:
+            return str(setting)
+        network = mapping(mapping(self.about.get("scenario")).get("network"))
+        names = {
+            str(mapping(router).get("dialect", "")) for router in sequence(network.get("routers"))
+        }
+        return "+".join(sorted(names - {""}))
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return `value` if it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def sequence(value: Any) -> list[Any]:
+    """Return `value` if it is a JSON list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def is_run(folder: Path) -> bool:
+    """Tell whether the folder holds one run."""
+    return (folder / "run.json").is_file()
+
+
+def is_series(folder: Path) -> bool:
+    """Tell whether the folder holds the repetitions of one run."""
+    return (folder / "series.json").is_file()
+
+
+def repetitions(folder: Path) -> list[Path]:
+    """Return the run folders of a series, in the order of their names."""
+    return sorted(path.parent for path in folder.glob("*/run.json"))
+
+
+def read_about(path: Path) -> Mapping[str, Any]:
+    """Read run.json or series.json; CarplabError where it is missing or is no JSON object."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    except FileNotFoundError:
+        raise CarplabError(f"{path.parent} is no run of carplab: it has no {path.name}") from None
+    except OSError as error:
+        raise CarplabError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise CarplabError(f"{path} is damaged: {error}") from None
+    if not isinstance(value, dict):
+        raise CarplabError(f"{path} is damaged: it should hold a JSON object")
+    return value
+
+
+def load_run(folder: Path) -> Run:
+    """Read a run folder; CarplabError where it is none, or a file is not what its name says."""
+    about = read_about(folder / "run.json")
+    missing: list[str] = []
+    events = _table(
+        folder, "events.csv", EVENT_COLUMNS, missing, text=("source", "kind", "segment", "detail")
+    )
+    probe = _table(folder, "probe.csv", PROBE_COLUMNS, missing)
+    ping = _table(folder, "ping.csv", PING_COLUMNS, missing)
+    iperf = _table(folder, "iperf.csv", IPERF_COLUMNS, missing)
+    return Run(
+        folder=folder,
+        about=about,
+        events=_events(events),
+        probe=_in_time(probe, "sent_t_s"),
+        ping=_in_time(ping, "sent_t_s"),
+        iperf=_in_time(iperf.dropna(), "start_t_s"),
+        virtual_hosts=_virtual_hosts(about),
+        missing=tuple(missing),
+    )
+
+
+def _table(
+    folder: Path,
+    name: str,
+    columns: tuple[str, ...],
+    missing: list[str],
+    text: tuple[str, ...] = (),
+) -> pd.DataFrame:
+    """Read one table; its last line counts only if it was written to its end."""
+    path = folder / name
+    if not path.exists() and (folder / f"{name}.gz").exists():
+        path = folder / f"{name}.gz"
+    content = _whole_lines(path)
+    if content is None:
+        missing.append(f"{name} is missing.")
+        return _empty(columns, text)
+    if not content:
+        missing.append(f"{name} is empty.")
+        return _empty(columns, text)
+    try:
+        table = pd.read_csv(
+            io.BytesIO(content),
+            dtype=str if text else None,
+            keep_default_na=not text,
+            on_bad_lines="skip",
+            encoding_errors="replace",
+        )
+    except (ValueError, pd.errors.ParserError) as error:
+        raise CarplabError(f"{path} is no table of comma-separated values: {error}") from None
+    for column in columns:
+        if column not in table.columns:
+            raise CarplabError(
+                f"{path} has no column {column!r}: expected are {', '.join(columns)}"
+            )
+    if table.empty:
+        missing.append(f"{name} has no lines.")
+    table = table[list(columns)].copy()
+    for column in columns:
+        if column not in text:
+            table[column] = pd.to_numeric(table[column], errors="coerce").astype(float)
+    return table
+
+
+def _empty(columns: tuple[str, ...], text: tuple[str, ...]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {column: pd.Series(dtype=str if column in text else float) for column in columns}
+    )
+
+
+def _whole_lines(path: Path) -> bytes | None:
+    """Return the file up to its last line end, or None where there is no file."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CarplabError(f"cannot read {path}: {error.strerror}") from None
+    if path.suffix == ".gz":
+        content = _unzipped(path, content)
+    return content[: content.rfind(b"\n") + 1]
+
+
+def _unzipped(path: Path, content: bytes) -> bytes:
+    """Decompress as much as there is: gzip's own reader gives nothing of a file cut short."""
+    decompressor = zlib.decompressobj(_GZIP_WINDOW_BITS)
+    try:
+        return decompressor.decompress(content)
+    except zlib.error:
+        raise CarplabError(f"{path} is no gzip file, or damaged") from None
+
+
+def _in_time(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    return table.dropna(subset=[column]).sort_values(column, kind="stable").reset_index(drop=True)
+
+
+def _events(table: pd.DataFrame) -> tuple[Event, ...]:
+    rows = _in_time(table, "t_s")
+    columns = [rows[column].tolist() for column in EVENT_COLUMNS]
+    return tuple(
+        Event(t_s, source, kind, segment, None if vhid != vhid else int(vhid), detail)
+        for t_s, source, kind, segment, vhid, detail in zip(*columns, strict=True)
+    )
+
+
+def _virtual_hosts(about: Mapping[str, Any]) -> dict[VirtualHostKey, VirtualHost]:
+    """Collect the settings of each virtual host from the recorded network."""
+    found: dict[VirtualHostKey, VirtualHost] = {}
+    network = mapping(mapping(about.get("scenario")).get("network"))
+    for router in map(mapping, sequence(network.get("routers"))):
+        for interface in map(mapping, sequence(router.get("interfaces"))):
+            for settings in map(mapping, sequence(interface.get("virtual_hosts"))):
+                try:
+                    vhid, advbase, advskew = (
+                        int(settings[name]) for name in ("vhid", "advbase", "advskew")
+                    )
+                except (KeyError, TypeError, ValueError):
+                    continue
+                key = VirtualHostKey(str(router.get("name")), str(interface.get("segment")), vhid)
+                found[key] = VirtualHost(vhid, (), advbase, advskew)
+    return found

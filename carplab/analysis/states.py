@@ -1,0 +1,238 @@
+"""The CARP state of each virtual host over time, from the events, and the splits in it.
+
+- A virtual host is in the state its last transition gave it; before its first one, in the state
+  that one left, and where carpd's start was recorded, in none before the start.
+- Where carpd is not running (killed, crashed with its machine, ended) the virtual host has the
+  state `NOT_RUNNING`: it is MASTER of nothing, although a killed carpd's address may go on
+  answering.
+- While its machine hangs, a virtual host has the state `HUNG` and is MASTER of nothing; afterwards
+  it is what it was before.
+- The segments are whole while every virtual host has exactly one MASTER and these are all on one
+  host. Any other time is a split: a virtual host without MASTER, with two or more, or MASTERs on
+  several hosts.
+- Where a segment has several vhids (balancing), the first vhid of each segment belong together, the
+  second ones, and so on: each of these sets needs its MASTERs on one host.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from carplab.analysis.load import Event, VirtualHostKey
+
+INIT, BACKUP, MASTER = "INIT", "BACKUP", "MASTER"
+NOT_RUNNING = "not running"
+HUNG = "hung"
+UNKNOWN = "unknown"
+
+_TRANSITION = re.compile(r"(\w+) -> (\w+)(?: \((.*)\))?")
+_PROCESS_ENDS = ("killed", "ended", "exited", "died", "crashed", "stopped")
+_FAULTS_THAT_KILL = ("crash", "reboot", "daemon_kill")
+
+Place = tuple[str, int]
+"""A segment and a vhid on it."""
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One virtual host's change of state, with the kernel's words for the reason."""
+
+    t_s: float
+    key: VirtualHostKey
+    old: str
+    new: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Track:
+    """The states of one virtual host: `states[i]` from `times_s[i]` on, the first since ever."""
+
+    key: VirtualHostKey
+    times_s: tuple[float, ...]
+    states: tuple[str, ...]
+
+    def state_at(self, t_s: float) -> str:
+        """Return the state at a time; at the moment of a change, the new one."""
+        return self.states[bisect.bisect_right(self.times_s, t_s) - 1]
+
+    def spans(self, start_s: float, end_s: float) -> list[tuple[float, float, str]]:
+        """Return (start, end, state) without gaps; equal neighbours are joined."""
+        inner = [start_s, *(t_s for t_s in self.times_s if start_s < t_s < end_s), end_s]
+        spans: list[tuple[float, float, str]] = []
+        for low, high in itertools.pairwise(inner):
+            state = self.state_at(low)
+            if spans and spans[-1][2] == state:
+                spans[-1] = (spans[-1][0], high, state)
+            elif high > low:
+                spans.append((low, high, state))
+        return spans
+
+
+@dataclass(frozen=True)
+class Split:
+    """A time in which the segments were not whole; `detail` says who was MASTER of what."""
+
+    start_s: float
+    end_s: float
+    detail: str
+    open_end: bool = False
+
+    @property
+    def length_s(self) -> float:
+        """Seconds."""
+        return self.end_s - self.start_s
+
+
+@dataclass(frozen=True)
+class Masters:
+    """The hosts that are MASTER of each place; each entry holds from its time to the next one's."""
+
+    times_s: tuple[float, ...]
+    hosts: tuple[Mapping[Place, frozenset[str]], ...]
+
+    def at(self, t_s: float) -> Mapping[Place, frozenset[str]]:
+        """Return the MASTERs at a time; at the moment of a change, the new ones."""
+        return self.hosts[bisect.bisect_right(self.times_s, t_s) - 1]
+
+
+def transitions(events: Iterable[Event]) -> list[Transition]:
+    """Return the transitions recorded, in the order of time."""
+    found = []
+    for event in events:
+        match = (
+            _TRANSITION.match(event.detail)
+            if event.kind == "carp" and event.vhid is not None
+            else None
+        )
+        if match and event.vhid is not None:
+            key = VirtualHostKey(event.source, event.segment, event.vhid)
+            found.append(Transition(event.t_s, key, match[1], match[2], match[3] or ""))
+    return found
+
+
+def find_tracks(events: Sequence[Event], configured: Iterable[VirtualHostKey] = ()) -> list[Track]:
+    """Return one track for each virtual host configured or heard of.
+
+    In the order of the segments as they come, then of the vhid, then of the hosts as they come.
+    """
+    changes = transitions(events)
+    keys = list(dict.fromkeys((*configured, *(change.key for change in changes))))
+    segments = list(dict.fromkeys(key.segment for key in keys))
+    ordered = sorted(keys, key=lambda key: (segments.index(key.segment), key.vhid))
+    lives = [life for life in map(_life, events) if life is not None]
+    return [_track(key, changes, lives) for key in ordered]
+
+
+def find_masters(tracks: Sequence[Track]) -> Masters:
+    """Return who was MASTER of each place over time."""
+    places = list(dict.fromkeys((track.key.segment, track.key.vhid) for track in tracks))
+    times_s = sorted({t_s for track in tracks for t_s in track.times_s}) or [float("-inf")]
+    hosts: list[Mapping[Place, frozenset[str]]] = []
+    for t_s in times_s:
+        standing = {place: set[str]() for place in places}
+        for track in tracks:
+            if track.state_at(t_s) == MASTER:
+                standing[track.key.segment, track.key.vhid].add(track.key.host)
+        hosts.append({place: frozenset(names) for place, names in standing.items()})
+    return Masters(tuple(times_s), tuple(hosts))
+
+
+def is_whole(masters: Mapping[Place, frozenset[str]]) -> bool:
+    """Tell whether every place has one MASTER, those that belong together on one host."""
+    if not masters or any(len(hosts) != 1 for hosts in masters.values()):
+        return False
+    return all(len(frozenset().union(*group)) == 1 for group in _together(masters))
+
+
+def is_home(masters: Mapping[Place, frozenset[str]], preferred: str) -> bool:
+    """Tell whether the preferred host is the only MASTER of every place."""
+    return bool(masters) and all(hosts == {preferred} for hosts in masters.values())
+
+
+def describe(masters: Mapping[Place, frozenset[str]]) -> str:
+    """Return who is MASTER where, as in `inside fw2, outside fw1+fw2`; `none` where nobody is."""
+    several = len({segment for segment, _ in masters}) < len(masters)
+    return ", ".join(
+        f"{segment} vhid {vhid} {'+'.join(sorted(hosts)) or 'none'}"
+        if several
+        else f"{segment} {'+'.join(sorted(hosts)) or 'none'}"
+        for (segment, vhid), hosts in masters.items()
+    )
+
+
+def find_splits(masters: Masters, start_s: float, end_s: float) -> list[Split]:
+    """Return the splits between two times, neighbours joined."""
+    moments = [start_s, *(t_s for t_s in masters.times_s if start_s < t_s < end_s), end_s]
+    found: list[tuple[float, float, list[str]]] = []
+    for low, high in itertools.pairwise(moments):
+        now = masters.at(low)
+        if is_whole(now) or not now:
+            continue
+        if not (found and found[-1][1] == low):
+            found.append((low, high, []))
+        began, _, stories = found.pop()
+        news = [] if stories[-1:] == [describe(now)] else [describe(now)]
+        found.append((began, high, stories + news))
+    return [
+        Split(low, high, "; then ".join(stories), open_end=high == end_s)
+        for low, high, stories in found
+        if high > low
+    ]
+
+
+def _together(masters: Mapping[Place, frozenset[str]]) -> list[list[frozenset[str]]]:
+    """Group the places' MASTERs: the first vhid of each segment, the second of each, ..."""
+    ranks: dict[int, list[frozenset[str]]] = {}
+    seen: dict[str, int] = {}
+    for segment, vhid in sorted(masters):
+        rank = seen[segment] = seen.get(segment, -1) + 1
+        ranks.setdefault(rank, []).append(masters[segment, vhid])
+    return list(ranks.values())
+
+
+def _life(event: Event) -> tuple[float, str, str | None] | None:
+    """Return (time, host, state) where a host's carpd starts, ends or hangs; None: as before."""
+    words = [*event.detail.split(), "", ""]
+    states: dict[str, str | None] = {}
+    if event.kind == "process" and words[0] == "carpd":
+        states = {"started": INIT, **dict.fromkeys(_PROCESS_ENDS, NOT_RUNNING)}
+        words = words[1:]
+    elif event.kind == "fault":
+        states = {"hang": HUNG, **dict.fromkeys(_FAULTS_THAT_KILL, NOT_RUNNING)}
+    elif event.kind == "repair":
+        states = {"hang": None}
+    if words[0] not in states:
+        return None
+    return event.t_s, event.source, states[words[0]]
+
+
+def _track(
+    key: VirtualHostKey,
+    changes: Sequence[Transition],
+    lives: Sequence[tuple[float, str, str | None]],
+) -> Track:
+    own: list[tuple[float, str | None]] = [
+        (change.t_s, change.new) for change in changes if change.key == key
+    ]
+    own += [(t_s, state) for t_s, host, state in lives if host == key.host]
+    own.sort(key=lambda change: change[0])
+    states = [next((change.old for change in changes if change.key == key), UNKNOWN)]
+    if own and own[0][1] == INIT and own[0][0] in _starts(key.host, lives):
+        states = [NOT_RUNNING]
+    for _, state in own:
+        states.append(_before_hanging(states) if state is None else state)
+    return Track(key, (float("-inf"), *(t_s for t_s, _ in own)), tuple(states))
+
+
+def _starts(host: str, lives: Sequence[tuple[float, str, str | None]]) -> list[float]:
+    return [t_s for t_s, name, state in lives if name == host and state == INIT]
+
+
+def _before_hanging(states: Sequence[str]) -> str:
+    """Return the last state that was not `HUNG`."""
+    return next((state for state in reversed(states) if state != HUNG), UNKNOWN)

@@ -1,0 +1,107 @@
+"""Windows as files and on the terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from carplab.analysis.series import Statistic
+from carplab.analysis.windows import COLUMNS, Findings, Window
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+HIDDEN = ("outage_to_server",)
+
+
+def windows_csv(windows: Iterable[Window]) -> str:
+    """Return windows.csv: seconds with microseconds, blank where there is no value."""
+    return _csv(COLUMNS, (_cells(window) for window in windows))
+
+
+def series_csv(findings: Mapping[str, Findings]) -> str:
+    """Return the windows.csv of a series: all windows, the repetition in front."""
+    rows = ([name, *_cells(window)] for name, found in findings.items() for window in found.windows)
+    return _csv(("repetition", *COLUMNS), rows)
+
+
+def length_text(length_s: float | None, at_least: bool = False) -> str:
+    """Return a length for people: in milliseconds if it is below a tenth of a second."""
+    if length_s is None:
+        return "never"
+    text = f"{length_s:.3f} s" if abs(length_s) >= 0.1 else f"{length_s * 1000:.1f} ms"
+    if length_s == 0:
+        text = "0"
+    return f"at least {text}" if at_least else text
+
+
+def run_table(findings: Findings) -> Table:
+    """Return the windows of a run as a table for the terminal."""
+    table = _table("Windows", "after", "window", "segment", "length", "theory s", "remarks")
+    for window in findings.windows:
+        if window.window not in HIDDEN:
+            table.add_row(
+                window.cause,
+                window.window,
+                window.segment,
+                length_text(window.length_s, window.at_least),
+                theory_text(window.theory_s),
+                window.detail,
+            )
+    return table
+
+
+def series_table(statistics: Iterable[Statistic]) -> Table:
+    """Return median and range of every window of a series as a table for the terminal."""
+    table = _table(
+        "Windows over the repetitions", "after", "window", "n", "median", "min", "max", "theory s"
+    )
+    for statistic in statistics:
+        if statistic.window not in HIDDEN:
+            table.add_row(statistic.cause, statistic.window, *statistic_cells(statistic))
+    return table
+
+
+def statistic_cells(statistic: Statistic) -> list[str]:
+    """Return n, median, min, max and theory of a statistic as text."""
+    count = len(statistic.lengths_s)
+    number = str(count) if count == statistic.runs else f"{count} of {statistic.runs}"
+    if not count:
+        return [number, "never", "", "", theory_text(statistic.theory_s)]
+    lengths_s = statistic.median_s, statistic.shortest_s, statistic.longest_s
+    return [number, *map(length_text, lengths_s), theory_text(statistic.theory_s)]
+
+
+def theory_text(bounds_s: tuple[float, float] | None) -> str:
+    """Return theory's bounds, or nothing where theory says nothing."""
+    return f"{bounds_s[0]:.3f} to {bounds_s[1]:.3f}" if bounds_s else ""
+
+
+def _cells(window: Window) -> list[str]:
+    times = (window.start_t_s, window.end_t_s, window.length_s)
+    numbers = ["" if value is None else f"{value:.6f}" for value in times]
+    theory = f"theory {theory_text(window.theory_s)} s" if window.theory_s else ""
+    detail = "; ".join(part for part in (window.detail, theory) if part)
+    return [window.window, window.cause, window.segment, *numbers, detail]
+
+
+def _csv(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _table(title: str, *columns: str) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    right = ("length", "n", "median", "min", "max", "theory s")
+    for column in columns:
+        table.add_column(
+            column, justify="right" if column in right else "left", no_wrap=column != "remarks"
+        )
+    return table
