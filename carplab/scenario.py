@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from carplab.errors import UsageError
 from carplab.network import Network, preferred_router, validate
@@ -54,7 +55,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Traffic:
-    """What runs from `client` to `server` all the time; a tool whose value is None stays at home."""
+    """What runs from `client` to `server` all the time; None leaves a tool out."""
 
     client: str = "client"
     server: str = "server"
@@ -66,7 +67,7 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A network, what happens to it and what is measured. Build it with `scenario()`, which checks."""
+    """A network, what happens to it and what is measured; `scenario()` builds a checked one."""
 
     experiment: str
     network: Network
@@ -147,7 +148,7 @@ def _check_fault(network: Network, fault: Fault, duration_s: float) -> None:
 
 def _check_order(faults: Sequence[Fault]) -> None:
     """Faults come one after the other: an outage must have one cause."""
-    for earlier, later in zip(faults, faults[1:], strict=False):
+    for earlier, later in pairwise(faults):
         if later.at_s <= earlier.at_s + earlier.length_s:
             raise UsageError(
                 f"{later.kind} at {later.at_s:g} s begins before {earlier.kind} at "

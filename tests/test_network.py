@@ -36,7 +36,7 @@ def test_pair_has_the_documented_addresses_and_skews() -> None:
 def test_skews_of_many_firewalls_stay_in_range_and_differ() -> None:
     skews = [virtual_host(firewall_pair(20), f"fw{n}", "inside").advskew for n in range(1, 21)]
     assert skews == sorted(set(skews))
-    assert 0 <= skews[0] and skews[-1] <= 254
+    assert skews[0] == 0 and skews[-1] <= 254
 
 
 @pytest.mark.parametrize("firewalls", [1, 81])
@@ -162,7 +162,7 @@ def test_preferred_router_is_the_one_with_the_shortest_interval() -> None:
 
 
 def test_no_preferred_router_when_segments_disagree_or_tie() -> None:
-    with pytest.raises(UsageError, match="no firewall is preferred everywhere.*fw2 on outside"):
+    with pytest.raises(UsageError, match=r"no firewall is preferred everywhere.*fw2 on outside"):
         preferred_router(apply_settings(firewall_pair(), ["fw1.outside.advskew=150"]))
     with pytest.raises(UsageError, match="fw1 and fw2 advertise vhid 1 on outside equally often"):
         preferred_router(apply_settings(firewall_pair(), ["advskew=0"]))

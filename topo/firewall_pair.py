@@ -20,7 +20,7 @@ from typing import Any
 # knows its file.
 sys.path.insert(0, str(Path((lambda: None).__code__.co_filename).resolve().parent.parent))
 
-from carplab.errors import UsageError  # noqa: E402
+from carplab.errors import UsageError
 from carplab.network import (
     Host,
     Interface,
@@ -31,7 +31,7 @@ from carplab.network import (
     Segment,
     VirtualHost,
     validate,
-)  # noqa: E402
+)
 
 MOST_FIREWALLS = 80  # 10.0.1.11 and up, below the server's 10.0.1.100
 PASSWORD = "carplab"

@@ -53,9 +53,11 @@ class EmulatedNetwork:
         self._mininet: Any = None
 
     def build(self) -> None:
-        """Make switches, namespaces and cables. CarplabError when a name is taken or OVS refuses."""
+        """Make switches, namespaces, cables. CarplabError when a name is taken or OVS refuses."""
         _refuse_taken_names(self._network)
-        macs = {port_name(place, name): _random_mac() for name, place in self._network.attachments()}
+        macs = {
+            port_name(place, name): _random_mac() for name, place in self._network.attachments()
+        }
         for segment in self._network.segments:
             self._registry.add_bridge(segment.name)
         self._registry.add_interfaces(macs)
@@ -90,7 +92,9 @@ class EmulatedNetwork:
         process = self.popen(name, command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         output = process.communicate()[0].decode(errors="replace").strip()
         if process.returncode != 0:
-            raise CarplabError(f"{' '.join(command)} on {name} failed: {output or 'without a word'}")
+            raise CarplabError(
+                f"{' '.join(command)} on {name} failed: {output or 'without a word'}"
+            )
         return output
 
     def tear_down(self) -> None:
@@ -128,7 +132,9 @@ def _bridges() -> set[str]:
     except FileNotFoundError:
         raise CarplabError("Open vSwitch is not installed: 'carplab doctor' says how") from None
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        raise CarplabError("Open vSwitch is not running: 'carplab doctor' says how to start it") from None
+        raise CarplabError(
+            "Open vSwitch is not running: 'carplab doctor' says how to start it"
+        ) from None
     return set(output.split())
 
 

@@ -43,7 +43,7 @@ class Record:
     bridges: list[str] = field(default_factory=list)
     interfaces: dict[str, str] = field(default_factory=dict)
     processes: dict[str, tuple[int, int]] = field(default_factory=dict)
-    tables: list[str] = field(default_factory=list)
+    table_prefixes: list[str] = field(default_factory=list)
 
 
 class Registry:
@@ -86,9 +86,9 @@ class Registry:
         self.record.interfaces.update(macs)
         self._write()
 
-    def add_table(self, table: str) -> None:
-        """Note an nftables table that may be made, as `nft` names it: `netdev carplab`."""
-        self.record.tables.append(table)
+    def add_tables(self, prefix: str) -> None:
+        """Note that nftables tables (family netdev) whose names begin so may be made."""
+        self.record.table_prefixes.append(prefix)
         self._write()
 
     def add_process(self, label: str, pid: int) -> None:
@@ -185,9 +185,9 @@ def _remove(root: Path, record: Record) -> list[str]:
         if _interface_mac(name) == mac:
             _run("ip", "link", "delete", name)
             removed.append(f"interface {name}")
-    for table in record.tables:
-        if _run("nft", "delete", "table", *table.split()):
-            removed.append(f"nftables table {table}")
+    for table in _tables(record.table_prefixes):
+        _run("nft", "delete", "table", "netdev", table)
+        removed.append(f"nftables table {table}")
     shutil.rmtree(root / record.mark, ignore_errors=True)
     return removed
 
@@ -272,8 +272,16 @@ def _bridge_mark(bridge: str) -> str:
     return _output("ovs-vsctl", "--timeout=5", "br-get-external-id", bridge, "carplab").strip()
 
 
-def _run(*command: str) -> bool:
-    return _completed(*command).returncode == 0
+def _tables(prefixes: list[str]) -> list[str]:
+    if not prefixes:
+        return []
+    # One line each: "table netdev NAME".
+    names = [line.split()[-1] for line in _output("nft", "list", "tables", "netdev").splitlines()]
+    return [name for name in names if name.startswith(tuple(prefixes))]
+
+
+def _run(*command: str) -> None:
+    _completed(*command)
 
 
 def _output(*command: str) -> str:

@@ -151,7 +151,7 @@ def _daemon_options(router: Router, carpd: str, run_dir: Path) -> dict[str, str]
 
 
 def router_commands(network: Network, router: Router, datapath: str) -> list[str]:
-    """Return the shell commands that make a fresh namespace this firewall; all silent on success."""
+    """Return the shell commands that make a namespace this firewall; silent on success."""
     addresses = [
         (interface_name(router.name, interface.segment), address)
         for interface in router.interfaces
@@ -181,7 +181,7 @@ def router_commands(network: Network, router: Router, datapath: str) -> list[str
 
 
 def host_commands(host: Host, datapath: str) -> list[str]:
-    """Return the shell commands that make a fresh namespace this host; all silent on success."""
+    """Return the shell commands that make a namespace this host; silent on success."""
     name = interface_name(host.name, host.segment)
     routes = [f"ip route add {route.destination} via {route.via}" for route in host.routes]
     return [

@@ -1,0 +1,79 @@
+"""`carplab run`, `carplab list` and `carplab clean`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from carplab.emulation.experiment import (
+    add_options,
+    find_experiment,
+    list_experiments,
+    list_topologies,
+    options_from,
+)
+from carplab.errors import CarplabError
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+
+def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the three commands."""
+    run = subparsers.add_parser("run", help="run an experiment on Mininet (root)")
+    run.add_argument("experiment", help="its name, as 'carplab list' shows it, or a script's path")
+    add_options(run)
+    run.set_defaults(handler=_run)
+    listing = subparsers.add_parser("list", help="list experiments, topologies and recorded runs")
+    listing.add_argument("--out", type=Path, default=Path("results"), help="folder (%(default)s)")
+    listing.set_defaults(handler=_list)
+    clean = subparsers.add_parser("clean", help="remove what a killed run has left (root)")
+    clean.set_defaults(handler=_clean)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from carplab.emulation.runner import run
+
+    run(find_experiment(arguments.experiment), options_from(arguments))
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from carplab.recording import list_runs
+
+    def table(*columns: str) -> Table:
+        return Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+
+    console = Console(highlight=False)
+    experiments = table("experiment", "")
+    for experiment in list_experiments():
+        experiments.add_row(experiment.name, experiment.summary)
+    topologies = table("topology", "")
+    for name, summary in list_topologies():
+        topologies.add_row(name, summary)
+    runs = table("run", "outcome", "reason")
+    for summary in list_runs(arguments.out):
+        runs.add_row(str(summary.path), summary.outcome, summary.reason or "")
+    for each in (experiments, topologies):
+        console.print(each)
+    console.print(runs if runs.row_count else f"no runs in {arguments.out}")
+    return 0
+
+
+def _clean(_arguments: argparse.Namespace) -> int:
+    from carplab.emulation.registry import clean
+
+    if os.geteuid() != 0:
+        raise CarplabError("cleaning needs root: run it with sudo")
+    removed = clean()
+    for text in removed:
+        print(f"removed {text}")
+    if not removed:
+        print("nothing was left")
+    return 0

@@ -1,0 +1,287 @@
+"""What an experiment is: a function `build(options)` that returns a scenario, in a script of its
+own.
+
+    def build(options: Options) -> Scenario:
+        network = options.network(firewall_pair())
+        times = options.times(network)
+        fault = Fault("link_down", "fw1", times.fault_s, times.broken_s, segment="outside")
+        return scenario("my-experiment", network, [fault], times.duration_s, options.traffic())
+
+    if __name__ == "__main__":
+        run_experiment(build)
+
+Started as a script or by `carplab run`, by its name or its path, it takes the same options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.util
+import inspect
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from carplab.errors import CarplabError, UsageError
+from carplab.network import DEFAULT_DIALECT, Network, apply_settings
+from carplab.scenario import Scenario, Traffic
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+EXPERIMENTS = PROJECT / "experiments"
+TOPOLOGIES = PROJECT / "topo"
+
+IPERFS = ("iperf3", "iperf", "none")
+MOST_MBPS = 1000.0
+
+
+@dataclass(frozen=True)
+class Times:
+    """When the fault comes, how long it lasts and how long all is measured, in seconds."""
+
+    fault_s: float
+    broken_s: float
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for on the command line, the same for every experiment."""
+
+    dialect: str = DEFAULT_DIALECT
+    settings: tuple[str, ...] = ()
+    host: str | None = None
+    segment: str | None = None
+    firewalls: int = 2
+    iperf: str = "iperf3"
+    bandwidth_mbps: float = 20.0
+    quick: bool = False
+    repeat: int = 1
+    seed: int | None = None
+    out: Path = Path("results")
+    pcap: bool = False
+    quiet: bool = False
+    framework: str = ""
+    ofp_port: int = 0
+    api_port: int = 0
+
+    def network(self, network: Network) -> Network:
+        """Return the network with `--dialect` and every `--set` applied, in this order."""
+        return apply_settings(network, [f"dialect={self.dialect}", *self.settings])
+
+    def traffic(self) -> Traffic:
+        """Return the traffic that was asked for."""
+        if self.iperf not in IPERFS:
+            raise UsageError(f"unknown traffic tool {self.iperf!r}: known are {', '.join(IPERFS)}")
+        if not 0 < self.bandwidth_mbps <= MOST_MBPS:
+            raise UsageError(
+                f"a bandwidth of {self.bandwidth_mbps:g} Mbit/s is out of range: above 0, to "
+                f"{MOST_MBPS:g}"
+            )
+        iperf = None if self.iperf == "none" else self.iperf
+        return Traffic(iperf=iperf, iperf_mbps=self.bandwidth_mbps)
+
+    def times(self, network: Network) -> Times:
+        """Return times that leave room for a failover and a recovery with this network's timers.
+
+        25 s in all with the default timers, 13 s with `--quick`. A fault and a repair come up to
+        two advertisement intervals after their time, for their phase.
+        """
+        interval_s = network.interval_s()
+        before_s = 2.0 if self.quick else 4.0
+        fail_over_s = 2 * interval_s + network.master_down_s()
+        recover_s = 4 * interval_s
+        broken_s = max(6.0 if self.quick else 11.0, fail_over_s)
+        after_s = max(5.0 if self.quick else 10.0, recover_s)
+        return Times(before_s, broken_s, before_s + broken_s + after_s)
+
+    def check(self) -> None:
+        """Raise UsageError for what no experiment can do."""
+        if self.repeat < 1:
+            raise UsageError(f"--repeat {self.repeat} is out of range: 1 or more")
+        for name, port in (("--ofp-port", self.ofp_port), ("--api-port", self.api_port)):
+            if not 0 <= port <= 65535:
+                raise UsageError(f"{name} {port} is out of range: 1 to 65535, or 0 for a free one")
+
+    def record(self) -> dict[str, Any]:
+        """Return the options that a run's record shows."""
+        hidden = ("out", "quiet", "seed", "repeat")
+        values = {
+            key: value for key, value in dataclasses.asdict(self).items() if key not in hidden
+        }
+        return {key: value for key, value in values.items() if value not in (None, "", (), 0)}
+
+    def command(self, experiment: str, seed: int) -> str:
+        """Return the command line that draws and runs the same again."""
+        words = ["carplab", "run", experiment, "--seed", str(seed)]
+        defaults = Options()
+        for option in dataclasses.fields(self):
+            value = getattr(self, option.name)
+            if option.name in ("seed", "out", "quiet") or value == getattr(defaults, option.name):
+                continue
+            flag = _FLAGS.get(option.name, "--" + option.name.replace("_", "-"))
+            if value is True:
+                words.append(flag)
+            elif isinstance(value, tuple):
+                words += [word for each in value for word in (flag, str(each))]
+            else:
+                words += [flag, str(value)]
+        return shlex.join(words)
+
+
+_FLAGS = {"settings": "--set", "bandwidth_mbps": "--bandwidth"}
+
+Build = Callable[[Options], Scenario]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment that was found; `summary` is the first line of its description."""
+
+    name: str
+    summary: str
+    build: Build = field(compare=False)
+    path: Path
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every experiment."""
+    network = parser.add_argument_group("the network")
+    network.add_argument(
+        "--dialect",
+        default=DEFAULT_DIALECT,
+        help="generation of CARP: openbsd-3.8, openbsd, freebsd (%(default)s)",
+    )
+    network.add_argument(
+        "--set",
+        dest="settings",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change a setting, as in advbase=2, fw2.advskew=50, fw1.outside.password=x",
+    )
+    network.add_argument("--firewalls", type=int, default=2, metavar="N", help="(%(default)s)")
+    fault = parser.add_argument_group("the fault")
+    fault.add_argument("--host", help="which firewall it strikes (the preferred one)")
+    fault.add_argument("--segment", "--interface", help="which of its cables (outside)")
+    fault.add_argument(
+        "--seed", type=int, help="of the fault's phase; drawn and recorded if not given"
+    )
+    fault.add_argument("--repeat", type=int, default=1, metavar="N", help="times, a phase each")
+    fault.add_argument("--quick", action="store_true", help="shorter: 13 s instead of 25")
+    traffic = parser.add_argument_group("the traffic")
+    traffic.add_argument("--iperf", default="iperf3", help="iperf3, iperf or none (%(default)s)")
+    traffic.add_argument(
+        "--bandwidth",
+        dest="bandwidth_mbps",
+        type=float,
+        default=20.0,
+        metavar="MBPS",
+        help="what iperf sends, Mbit/s (%(default)g)",
+    )
+    output = parser.add_argument_group("what it leaves and says")
+    output.add_argument("--out", type=Path, default=Path("results"), help="folder (%(default)s)")
+    output.add_argument(
+        "--pcap",
+        action="store_true",
+        help="capture CARP, ARP and ICMP on each firewall's interfaces",
+    )
+    output.add_argument("--quiet", action="store_true", help="say only what went wrong")
+    controller = parser.add_argument_group("the controller")
+    controller.add_argument("--framework", default="", help="ryu or os-ken (what is installed)")
+    controller.add_argument(
+        "--ofp-port", type=int, default=0, metavar="PORT", help="for the switches (a free one)"
+    )
+    controller.add_argument(
+        "--api-port", type=int, default=0, metavar="PORT", help="for the HTTP API (a free one)"
+    )
+
+
+def options_from(arguments: argparse.Namespace) -> Options:
+    """Return the options that were parsed."""
+    values = {
+        option.name: getattr(arguments, option.name) for option in dataclasses.fields(Options)
+    }
+    options = Options(**{**values, "settings": tuple(arguments.settings)})
+    options.check()
+    return options
+
+
+def run_experiment(build: Build) -> None:
+    """Run the experiment of this function as a script; ends the process with its exit code."""
+    from carplab.emulation.runner import run
+
+    path = Path(inspect.getfile(build))
+    parser = argparse.ArgumentParser(description=inspect.getdoc(sys.modules[build.__module__]))
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add_options(parser)
+    try:
+        run(Experiment(_name(path), "", build, path), options_from(parser.parse_args()))
+    except CarplabError as error:
+        print(f"{path.name}: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def find_experiment(name: str) -> Experiment:
+    """Return the experiment of this name (`cable-pull`) or path (`./my_experiment.py`)."""
+    if name.endswith(".py") or "/" in name:
+        path = Path(name)
+        if not path.is_file():
+            raise UsageError(f"there is no experiment at {name}")
+        return _load(path)
+    path = EXPERIMENTS / f"{name.replace('-', '_')}.py"
+    if not path.is_file():
+        known = ", ".join(experiment.name for experiment in list_experiments())
+        raise UsageError(
+            f"unknown experiment {name!r}: known are {known}; or give a path to a script"
+        )
+    return _load(path)
+
+
+def list_experiments() -> list[Experiment]:
+    """Return the experiments in the folder for them, by name."""
+    return [_load(path) for path in _scripts(EXPERIMENTS)]
+
+
+def list_topologies() -> list[tuple[str, str]]:
+    """Return (name, first sentence) of the topologies in the folder for them."""
+    return [(path.stem, _summary(_import(path))) for path in _scripts(TOPOLOGIES)]
+
+
+def _scripts(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.py") if not path.name.startswith("_"))
+
+
+def _load(path: Path) -> Experiment:
+    module = _import(path)
+    build = getattr(module, "build", None)
+    if not callable(build):
+        raise UsageError(f"{path} is no experiment: it has no function build(options)")
+    return Experiment(_name(path), _summary(module), build, path)
+
+
+def _import(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"carplab_script_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path} cannot be read as Python")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except CarplabError:
+        raise
+    except Exception as error:
+        raise UsageError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from None
+    return module
+
+
+def _name(path: Path) -> str:
+    return path.stem.replace("_", "-")
+
+
+def _summary(module: ModuleType) -> str:
+    lines = (inspect.getdoc(module) or "").splitlines()
+    return lines[0] if lines else ""

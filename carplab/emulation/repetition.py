@@ -1,0 +1,373 @@
+"""One run of a scenario: build, settle, measure while faults come and go, take down, collect."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from carplab.emulation.capture import Capture
+from carplab.emulation.carpd import Carpd
+from carplab.emulation.carrier import CarrierWatcher
+from carplab.emulation.controller import ControllerClient, ControllerProcess
+from carplab.emulation.display import Display
+from carplab.emulation.experiment import Options
+from carplab.emulation.faults import FaultMaker
+from carplab.emulation.interruption import InterruptedRunError, Interruption
+from carplab.emulation.iperf import Iperf2Traffic, Iperf3Traffic
+from carplab.emulation.mininet_network import EmulatedNetwork
+from carplab.emulation.ping import PingTraffic
+from carplab.emulation.probe import ProbeTraffic
+from carplab.emulation.registry import Registry
+from carplab.emulation.states import States
+from carplab.emulation.traffic import Endpoint, Traffic
+from carplab.errors import CarplabError
+from carplab.network import interface_name
+from carplab.recording import PROBE, Origin, RunFolder
+from carplab.scenario import Fault, Phases, Scenario
+
+FLOWING_DEADLINE_S = 10.0
+SETTLE_MARGIN_S = 10.0
+CHECK_INTERVAL_S = 0.2
+POLL_S = 0.02
+
+
+@dataclass
+class Plan:
+    """What is run, on what, and who is told."""
+
+    scenario: Scenario
+    options: Options
+    datapath: str
+    registry: Registry
+    interruption: Interruption
+    display: Display
+
+
+class Repetition:
+    """Runs the scenario once into a run folder."""
+
+    def __init__(self, plan: Plan, folder: RunFolder, phases: tuple[Phases, ...]) -> None:
+        self._plan = plan
+        self._scenario = plan.scenario
+        self._network = plan.scenario.network
+        self._folder = folder
+        self._phases = phases
+        self._states = States(self._network)
+        self._controller = ControllerProcess(
+            plan.registry.run_dir / "controller.log", _controller_arguments(plan.options)
+        )
+        self._emulated: EmulatedNetwork | None = None
+        self._carriers: CarrierWatcher | None = None
+        self._capture: Capture | None = None
+        self._faults: FaultMaker | None = None
+        self._carpds: dict[str, Carpd] = {}
+        self._traffic: list[Traffic] = []
+        self._origin_s = 0.0
+        self._checked_s = 0.0
+        self._recording = True
+        self._background_error: CarplabError | None = None
+
+    def execute(self) -> None:
+        """Run. What went wrong is in run.json, and raised: CarplabError or InterruptedRunError.
+
+        Nothing of the run is left on the machine then; its files keep what was measured so far.
+        """
+        try:
+            self._run()
+        except BaseException as error:
+            self._end_badly(error)
+            if self._plan.interruption.noted:
+                raise InterruptedRunError(self._plan.interruption.reason) from None
+            raise
+        self._folder.finish("finished")
+
+    def _run(self) -> None:
+        try:
+            self._build()
+            self._settle()
+            self._start_traffic()
+            self._measure()
+        finally:
+            # Ends what could go on writing; the rest is taken down however the run has ended.
+            self._recording = False
+            self._stop()
+        self._say("collect", "collecting")
+        self._collect()
+        self._plan.interruption.check()
+
+    def _end_badly(self, error: BaseException) -> None:
+        interruption = self._plan.interruption
+        outcome = "interrupted" if interruption.noted else "failed"
+        reason = interruption.reason if interruption.noted else _reason(error)
+        with contextlib.suppress(CarplabError):
+            self._folder.event(time.monotonic(), "runner", "phase", detail=outcome)
+            self._collect()
+        self._folder.finish(outcome, reason=reason)
+
+    # --- the steps ---
+
+    def _build(self) -> None:
+        self._say("setup", "starting the controller")
+        self._controller.start()
+        pid = self._controller.pid
+        self._plan.registry.add_process("controller", pid)
+        self._plan.registry.add_tables(f"carplab_loss_{pid}_")
+        self._controller.wait_ready()
+        self._folder.write_run(controller=self._controller.framework)
+        self._plan.interruption.check()
+        self._say("setup", "building the network")
+        self._emulated = EmulatedNetwork(
+            self._network, self._plan.registry, self._plan.datapath, self._controller.ofp_port
+        )
+        self._emulated.build()
+        client = ControllerClient(self._controller.api_port)
+        client.wait_connected(self._network)
+        self._watch_carriers(self._emulated)
+        if self._plan.options.pcap:
+            self._capture = Capture(self._folder.path, self._plan.registry.add_process)
+            self._capture.start(self._network, self._emulated)
+        self._plan.interruption.check()
+        self._carpds = {
+            router.name: Carpd(self._emulated, self._plan.registry, router, self._on_carpd_event)
+            for router in self._network.routers
+        }
+        self._faults = FaultMaker(
+            self._network, self._emulated, client, self._carpds, self._states, self._on_process
+        )
+
+    def _watch_carriers(self, emulated: EmulatedNetwork) -> None:
+        self._carriers = CarrierWatcher(self._on_carrier)
+        for router in self._network.routers:
+            names = [interface_name(router.name, each.segment) for each in router.interfaces]
+            self._carriers.add(router.name, emulated.node(router.name).pid, names)
+        for host in self._network.hosts:
+            names = [interface_name(host.name, host.segment)]
+            self._carriers.add(host.name, emulated.node(host.name).pid, names)
+        self._carriers.start()
+
+    def _settle(self) -> None:
+        preferred = self._scenario.preferred
+        self._say("settle", f"waiting until {preferred} is MASTER everywhere")
+        # The preferred one first: without preempt whoever is first stays MASTER.
+        for name in sorted(self._carpds, key=lambda name: name != preferred):
+            started_s = self._carpds[name].start()
+            self._on_process(started_s, name, f"carpd started (pid {self._carpds[name].pid})")
+        network = self._network
+        deadline_s = time.monotonic() + 2 * network.master_down_s() + SETTLE_MARGIN_S
+        while not self._states.has_settled(preferred):
+            if time.monotonic() > deadline_s:
+                raise CarplabError(
+                    f"the network has not settled with {preferred} as MASTER everywhere: "
+                    f"{self._states.describe()}"
+                )
+            self._wait_until(time.monotonic() + POLL_S)
+
+    def _start_traffic(self) -> None:
+        assert self._emulated
+        self._say("settle", "starting the traffic")
+        ends = []
+        for name in (self._scenario.traffic.client, self._scenario.traffic.server):
+            address = str(self._network.host(name).addresses[0].ip)
+            ends.append(Endpoint(name, address, partial(_popen, self._emulated, name)))
+        client, server = ends
+        for traffic in _traffic(self._scenario):
+            self._traffic.append(traffic)
+            traffic.start(client, server, self._folder.raw_dir)
+            for label, pid in traffic.processes:
+                self._plan.registry.add_process(label, pid)
+        for traffic in self._traffic:
+            traffic.wait_flowing(FLOWING_DEADLINE_S)
+        self._wait_until(time.monotonic())
+
+    def _measure(self) -> None:
+        origin = Origin.now()
+        self._origin_s = origin.monotonic_s
+        self._folder.set_origin(origin)
+        self._folder.event(origin.monotonic_s, "runner", "phase", detail="settled")
+        self._say("measure", "measuring before the fault")
+        for fault, phases in zip(self._scenario.faults, self._phases, strict=True):
+            self._make(fault, phases.fault)
+            self._repair(fault, phases.repair)
+        self._wait_until(self._origin_s + self._scenario.duration_s)
+        self._folder.event(time.monotonic(), "runner", "phase", detail="end")
+
+    def _make(self, fault: Fault, phase: float) -> None:
+        assert self._faults
+        self._wait_for_phase(fault.at_s, fault.segment, phase)
+        effective_s = self._faults.make(fault)
+        detail = _detail(fault)
+        self._folder.event(effective_s, fault.host, "fault", segment=fault.segment, detail=detail)
+        self._folder.event(effective_s, "runner", "phase", detail="fault")
+        self._say("fault", f"{detail} of {_target(fault)}")
+
+    def _repair(self, fault: Fault, phase: float) -> None:
+        assert self._faults
+        self._wait_for_phase(fault.at_s + fault.length_s, fault.segment, phase)
+        effective_s = self._faults.repair(fault)
+        self._folder.event(
+            effective_s, fault.host, "repair", segment=fault.segment, detail=_detail(fault)
+        )
+        self._folder.event(effective_s, "runner", "phase", detail="repair")
+        self._say("repair", f"{_target(fault)} is whole again")
+
+    def _wait_for_phase(self, at_s: float, segment: str, phase: float) -> None:
+        """Wait for the time, then until `phase` of an advertisement interval of the MASTER has
+        passed.
+
+        Counted from its first advertisement after that time, as it should come; from the time
+        itself when no MASTER has advertised lately.
+        """
+        self._wait_until(self._origin_s + at_s)
+        start_s = time.monotonic()
+        interval_s = self._network.interval_s()
+        last = self._states.last_advertisement(segment)
+        if last:
+            place, sent_s = last
+            interval_s = _interval_s(self._scenario, place.router, place.segment, place.vhid)
+            if sent_s + interval_s >= start_s - interval_s:
+                start_s = max(start_s, sent_s + interval_s)
+        self._wait_until(start_s + phase * interval_s)
+
+    def _wait_until(self, monotonic_s: float) -> None:
+        """Wait for that time while looking after everything that runs."""
+        while True:
+            if time.monotonic() - self._checked_s > CHECK_INTERVAL_S:
+                self._check()
+            self._plan.interruption.sleep_until(
+                min(monotonic_s, time.monotonic() + CHECK_INTERVAL_S)
+            )
+            if time.monotonic() >= monotonic_s:
+                return
+
+    def _check(self) -> None:
+        self._checked_s = time.monotonic()
+        if self._background_error:
+            raise self._background_error
+        self._controller.check()
+        for carpd in self._carpds.values():
+            carpd.check()
+        for traffic in self._traffic:
+            traffic.check()
+        if self._origin_s:
+            self._plan.display.advance_to(self._checked_s - self._origin_s)
+
+    def _stop(self) -> None:
+        for traffic in reversed(self._traffic):
+            traffic.stop()
+        for carpd in self._carpds.values():
+            carpd.stop()
+        if self._capture:
+            self._capture.stop()
+        if self._carriers:
+            self._carriers.stop()
+        if self._emulated:
+            self._emulated.tear_down()
+        self._controller.stop()
+
+    def _collect(self) -> None:
+        origin_s = self._origin_s or self._folder.origin.monotonic_s
+        for traffic in self._traffic:
+            rows = traffic.collect(origin_s)
+            self._folder.write_rows(traffic.table, rows, compress=traffic.table is PROBE)
+        self._traffic = []
+        self._folder.drop_raw()
+
+    # --- what is reported meanwhile, from threads ---
+
+    def _on_carpd_event(self, host: str, event: dict[str, Any]) -> None:
+        kind = event["kind"]
+        if kind == "demotion":
+            detail = f"{event['old']} -> {event['new']} ({event['reason']})"
+            self._record(event["monotonic_s"], host, "demotion", detail=detail)
+            return
+        if kind not in ("transition", "sent", "heard"):
+            return
+        place = self._states.place(event["interface"], event["vhid"])
+        if kind == "transition":
+            self._states.set_state(place, event["new"])
+            kind, detail = "carp", f"{event['old']} -> {event['new']} ({event['reason']})"
+        else:
+            detail = (
+                f"advbase {event['advbase']} advskew {event['advskew']} demote {event['demote']}"
+            )
+        if kind == "sent":
+            if not event["ok"]:
+                return
+            self._states.set_sent(place, event["monotonic_s"])
+        self._record(
+            event["monotonic_s"], host, kind, segment=place.segment, vhid=place.vhid, detail=detail
+        )
+
+    def _on_carrier(self, at_s: float, host: str, interface: str, up: bool) -> None:
+        segment = interface.removeprefix(f"{host}-")
+        self._record(at_s, host, "carrier", segment=segment, detail="up" if up else "down")
+
+    def _on_process(self, at_s: float, host: str, what: str) -> None:
+        self._record(at_s, host, "process", detail=what)
+
+    def _record(self, at_s: float, source: str, kind: str, **fields: Any) -> None:
+        if not self._recording:
+            return
+        try:
+            self._folder.event(at_s, source, kind, **fields)
+        except CarplabError as error:
+            self._background_error = self._background_error or error
+
+    def _say(self, phase: str, text: str) -> None:
+        self._folder.write_run(phase=phase)
+        self._plan.display.step(text)
+
+
+def _popen(
+    emulated: EmulatedNetwork, name: str, argv: list[str], **options: Any
+) -> subprocess.Popen[bytes]:
+    return emulated.popen(name, argv, **options)
+
+
+def _controller_arguments(options: Options) -> list[str]:
+    arguments = []
+    if options.framework:
+        arguments += ["--framework", options.framework]
+    if options.ofp_port:
+        arguments += ["--ofp-port", str(options.ofp_port)]
+    if options.api_port:
+        arguments += ["--api-port", str(options.api_port)]
+    return arguments
+
+
+def _traffic(scenario: Scenario) -> list[Traffic]:
+    wanted = scenario.traffic
+    tools: list[Traffic] = [ProbeTraffic(interval_s=wanted.probe_interval_s)]
+    if wanted.ping_interval_s is not None:
+        tools.append(PingTraffic(interval_s=wanted.ping_interval_s))
+    iperfs: dict[str, Callable[..., Traffic]] = {"iperf3": Iperf3Traffic, "iperf": Iperf2Traffic}
+    if wanted.iperf is not None:
+        tools.append(iperfs[wanted.iperf](rate_mbps=wanted.iperf_mbps))
+    return tools
+
+
+def _interval_s(scenario: Scenario, router: str, segment: str, vhid: int) -> float:
+    interface = scenario.network.router(router).interface(segment)
+    return next(each.interval_s for each in interface.virtual_hosts if each.vhid == vhid)
+
+
+def _detail(fault: Fault) -> str:
+    extra = {
+        "blackhole": fault.direction,
+        "loss": f"{fault.percent:g} %",
+        "flap": f"{fault.count} times {fault.period_s:g} s",
+    }
+    return f"{fault.kind} {extra[fault.kind]}" if fault.kind in extra else fault.kind
+
+
+def _target(fault: Fault) -> str:
+    return f"{fault.host} on {fault.segment}" if fault.segment else fault.host
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) if isinstance(error, CarplabError) else f"{type(error).__name__}: {error}"

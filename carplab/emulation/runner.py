@@ -1,0 +1,145 @@
+"""Runs an experiment: once, or a series with the phases of the faults drawn anew each time."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from carplab import __version__
+from carplab.emulation import machine, openvswitch
+from carplab.emulation.display import Display
+from carplab.emulation.experiment import PROJECT, Experiment, Options
+from carplab.emulation.interruption import Interruption
+from carplab.emulation.machine import Machine
+from carplab.emulation.registry import Registry
+from carplab.emulation.repetition import Plan, Repetition
+from carplab.errors import CarplabError
+from carplab.network import as_plain
+from carplab.recording import Origin, RunFolder, SeriesFolder
+from carplab.scenario import Phases, Scenario, draw_phases
+
+SEED_BITS = 31
+GIT_DEADLINE_S = 5
+
+
+def run(experiment: Experiment, options: Options) -> Path:
+    """Run the experiment and return the folder with its files.
+
+    CarplabError when it cannot run, fails or is interrupted; a run that began keeps its files and
+    says in run.json what happened. Nothing of it is left on the machine.
+    """
+    scenario = experiment.build(options)
+    _require_root(scenario.experiment)
+    with Interruption() as interruption:
+        registry = Registry.acquire(scenario.experiment)
+        try:
+            with Display(options.quiet) as display:
+                for text in registry.left_over:
+                    display.show(f"removed what a killed run had left: {text}")
+                openvswitch.ensure_running()
+                examined = machine.examine()
+                plan = Plan(scenario, options, examined.datapath, registry, interruption, display)
+                return _Runner(plan, examined).run()
+        finally:
+            registry.release()
+
+
+class _Runner:
+    def __init__(self, plan: Plan, examined: Machine) -> None:
+        self._plan = plan
+        self._machine = examined
+        options = plan.options
+        self._seed = random.getrandbits(SEED_BITS) if options.seed is None else options.seed
+
+    def run(self) -> Path:
+        scenario, options = self._plan.scenario, self._plan.options
+        phases = draw_phases(self._seed, options.repeat, len(scenario.faults))
+        if options.repeat == 1:
+            folder = RunFolder.create(options.out, scenario.experiment, Origin.now())
+            self._run_once(folder, 1, next(phases))
+            self._show(folder.path, series=False)
+            return folder.path
+        return self._run_series(list(phases))
+
+    def _run_series(self, phases: list[tuple[Phases, ...]]) -> Path:
+        scenario, options = self._plan.scenario, self._plan.options
+        series = SeriesFolder.create(options.out, scenario.experiment, Origin.now(), len(phases))
+        series.write_series(**self._description())
+        try:
+            for number, drawn in enumerate(phases, start=1):
+                self._run_once(series.repetition(number), number, drawn)
+        except BaseException as error:
+            noted = self._plan.interruption.noted
+            outcome = "interrupted" if noted else "failed"
+            series.write_series(outcome=outcome, reason=str(error))
+            raise
+        series.write_series(outcome="finished")
+        self._show(series.path, series=True)
+        return series.path
+
+    def _run_once(self, folder: RunFolder, number: int, phases: tuple[Phases, ...]) -> None:
+        plan = self._plan
+        plan.registry.set_folder(folder.path)
+        folder.write_run(
+            **self._description(),
+            repetition=number,
+            phases=[{"fault": each.fault, "repair": each.repair} for each in phases],
+        )
+        title = plan.scenario.experiment
+        if plan.options.repeat > 1:
+            title += f" {number}/{plan.options.repeat}"
+        plan.display.begin(title, plan.scenario.duration_s)
+        Repetition(plan, folder, phases).execute()
+
+    def _description(self) -> dict[str, Any]:
+        scenario, options = self._plan.scenario, self._plan.options
+        return {
+            "started_wall": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "duration_s": scenario.duration_s,
+            "seed": self._seed,
+            "settings": options.record(),
+            "command": options.command(scenario.experiment, self._seed),
+            "scenario": _plain_scenario(scenario),
+            "machine": self._machine.as_dict(),
+            "versions": {"carplab": __version__, **self._machine.versions},
+            "git_commit": _git_commit(),
+        }
+
+    def _show(self, folder: Path, series: bool) -> None:
+        from carplab.analysis.run import analyse_run, analyse_series, windows_table
+
+        plan = self._plan
+        plan.display.step("drawing the plots")
+        analysed = analyse_series(folder) if series else analyse_run(folder)
+        plan.interruption.check()
+        plan.display.show(windows_table(analysed))
+        plan.display.show(f"plots, report and data: {folder}")
+
+
+def _require_root(name: str) -> None:
+    if os.geteuid() != 0:
+        raise CarplabError(f"running {name} needs root, for network namespaces: run it with sudo")
+
+
+def _plain_scenario(scenario: Scenario) -> dict[str, Any]:
+    plain: dict[str, Any] = as_plain(scenario)
+    return {key: plain[key] for key in ("network", "faults", "traffic", "preferred")}
+
+
+def _git_commit() -> str | None:
+    """Return the commit of this code, "-dirty" behind it if it was changed; None outside git."""
+    command = ["git", "-c", "safe.directory=*", "-C", str(PROJECT), "describe", "--always"]
+    try:
+        completed = subprocess.run(
+            [*command, "--abbrev=40", "--exclude=*", "--dirty"],
+            capture_output=True,
+            text=True,
+            timeout=GIT_DEADLINE_S,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return completed.stdout.strip() or None

@@ -1,0 +1,1 @@
+"""Experiments: a network, what happens to it and what is measured, each a script of its own."""
