@@ -7,24 +7,15 @@ heavy (pandas, matplotlib, scapy) only when they run.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from carplab import __version__, decode, doctor
 from carplab.analysis import report
+from carplab.command_line import Parser, run_command
 from carplab.emulation import commands
-from carplab.errors import CarplabError, UsageError
 
 DESCRIPTION = "Emulate, break and measure networks whose routers and firewalls run CARP."
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that reports a wrong command line as one sentence."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see '{self.prog} --help')")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,19 +28,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code: 0, 1 for trouble, 2 for a wrong command line."""
-    try:
-        arguments = build_parser().parse_args(argv)
-        code: int = arguments.handler(arguments)
-        sys.stdout.flush()
-        return code
-    except CarplabError as error:
-        print(f"carplab: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:
-        # `carplab decode FILE | head`: the reader has enough. Python would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    """Run one command; returns its exit code."""
+    return run_command(build_parser(), lambda arguments: int(arguments.handler(arguments)), argv)
 
 
 if __name__ == "__main__":
