@@ -1,0 +1,155 @@
+"""Do the whole analysis of a folder: find the windows, draw the figures, write the page."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from carplab.analysis import page
+from carplab.analysis.analysed import (
+    AnalysedRun,
+    AnalysedSeries,
+    read_run,
+    read_series,
+    series_name,
+    series_title,
+)
+from carplab.analysis.distribution import draw_distribution
+from carplab.analysis.load import is_run, is_series, repetitions
+from carplab.analysis.series import Statistic, median_repetition
+from carplab.analysis.style import as_png, as_svg
+from carplab.analysis.table import run_table, series_csv, series_table, windows_csv
+from carplab.analysis.timeline import draw_timeline
+from carplab.errors import CarplabError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+PAGE = "report.html"
+
+
+def analyse_run(folder: Path, figures: bool = True) -> AnalysedRun:
+    """Analyse a run and write windows.csv, timeline.png, timeline.svg and report.html into it.
+
+    Without `figures` only windows.csv. An interrupted run gives what its files hold. CarplabError
+    where the folder holds no run or cannot be written.
+    """
+    analysed = read_run(folder)
+    _write(folder / "windows.csv", windows_csv(analysed.windows).encode())
+    if figures:
+        figure = draw_timeline(analysed.run, analysed.findings)
+        timeline = as_svg(figure)
+        _write(folder / "timeline.svg", timeline)
+        _write(folder / "timeline.png", as_png(figure))
+        _write(folder / PAGE, page.run_page(analysed, timeline).encode())
+    return analysed
+
+
+def analyse_series(folder: Path) -> AnalysedSeries:
+    """Analyse a series: windows.csv, distribution.png, distribution.svg and report.html.
+
+    Repetitions that have no page yet get theirs. CarplabError as in `analyse_run`.
+    """
+    for path in repetitions(folder):
+        if not (path / PAGE).exists():
+            analyse_run(path)
+    series = read_series(folder)
+    figure = draw_distribution({series_name(series): series.statistics}, series_title(series))
+    distribution = as_svg(figure)
+    _write(folder / "windows.csv", series_csv(series.findings).encode())
+    _write(folder / "distribution.svg", distribution)
+    _write(folder / "distribution.png", as_png(figure))
+    _write(folder / PAGE, _series_page(series, distribution).encode())
+    return series
+
+
+def windows_table(analysed: AnalysedRun | AnalysedSeries) -> Table:
+    """Return the windows, or their statistics, as a table for the terminal."""
+    if isinstance(analysed, AnalysedSeries):
+        return series_table(analysed.statistics)
+    return run_table(analysed.findings)
+
+
+def report(folder: Path, out: Path | None = None) -> Path:
+    """Write the page of a run, a series or a folder above such; return its path.
+
+    With `out` the page is all that is written. CarplabError where there is nothing to report.
+    """
+    if not folder.is_dir():
+        raise CarplabError(f"{folder} is no folder: give the folder of a run, or one above runs")
+    if is_series(folder):
+        if out is None:
+            analyse_series(folder)
+            return folder / PAGE
+        series = read_series(folder)
+        drawn = draw_distribution({series_name(series): series.statistics}, series_title(series))
+        return _write(out, _series_page(series, as_svg(drawn)).encode())
+    if is_run(folder):
+        if out is None:
+            analyse_run(folder)
+            return folder / PAGE
+        analysed = read_run(folder)
+        timeline = as_svg(draw_timeline(analysed.run, analysed.findings))
+        return _write(out, page.run_page(analysed, timeline).encode())
+    return _report_above(folder, out)
+
+
+def _series_page(series: AnalysedSeries, distribution: bytes) -> str:
+    median = median_repetition(series.findings)
+    timeline = None
+    if median is not None:
+        analysed = series.runs[median]
+        timeline = as_svg(draw_timeline(analysed.run, analysed.findings))
+    return page.series_page(series, distribution, median, timeline)
+
+
+def _report_above(folder: Path, out: Path | None) -> Path:
+    """Write the page of a folder of runs; each run without a page gets one first, unless `out`."""
+    entries: list[AnalysedRun | AnalysedSeries] = []
+    for path in _found_below(folder):
+        if out is None and not (path / PAGE).exists():
+            report(path)
+        entries.append(read_series(path) if is_series(path) else read_run(path))
+    if not entries:
+        raise CarplabError(f"there is no run in {folder}: expected is a folder that holds run.json")
+    target = out or folder / PAGE
+    return _write(target, page.folder_page(folder, entries, _compared(entries), target).encode())
+
+
+def _found_below(folder: Path) -> list[Path]:
+    """Return the runs and series below a folder; a series' own runs are not listed again."""
+    series = {path.parent for path in folder.rglob("series.json")}
+    runs = {path.parent for path in folder.rglob("run.json")}
+    return sorted(series | {path for path in runs if path.parent not in series})
+
+
+def _compared(entries: Sequence[AnalysedRun | AnalysedSeries]) -> dict[str, bytes]:
+    """Return for each experiment with several series the figure that sets them side by side."""
+    experiments: dict[str, dict[str, Sequence[Statistic]]] = {}
+    for entry in entries:
+        if isinstance(entry, AnalysedSeries) and entry.statistics:
+            found = experiments.setdefault(str(entry.about.get("experiment", "")), {})
+            name = series_name(entry)
+            if name in found:
+                name = f"{name} ({entry.folder.name})"
+            found[name] = entry.statistics
+    return {
+        experiment: as_svg(draw_distribution(series, experiment))
+        for experiment, series in experiments.items()
+        if len(series) > 1
+    }
+
+
+def _write(path: Path, content: bytes) -> Path:
+    """Write a file whole or not at all; CarplabError where that is not possible."""
+    partial = path.with_name(path.name + ".part")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise CarplabError(f"cannot write {path}: {error.strerror}") from None
+    return path

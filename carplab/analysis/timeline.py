@@ -1,0 +1,345 @@
+"""The figure of one run: faults, windows, CARP states, ping and throughput on one time axis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from carplab.analysis.load import Run
+from carplab.analysis.outages import Times
+from carplab.analysis.states import BACKUP, HUNG, INIT, MASTER, NOT_RUNNING, UNKNOWN, Track
+from carplab.analysis.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALE_BLUE,
+    PALE_GREY,
+    PURPLE,
+    SKY_BLUE,
+    VERMILLION,
+    YELLOW,
+    figure_style,
+)
+from carplab.analysis.table import length_text
+from carplab.analysis.windows import Cause, Findings, Window
+
+WIDTH_IN = 11.0
+_BAND_IN = 0.3
+_CHARACTER = 0.0078  # width of one character at the labels' size, as a part of the time axis
+_MOST_POINTS = 4000  # more are drawn as the range of their values, bin by bin
+_BINS = 900
+_LOG_FROM = 10.0  # a logarithmic axis, where the largest value is this many times the median
+_MOST_VECTOR_BARS = 400
+
+
+@dataclass(frozen=True)
+class _Look:
+    face: str
+    hatch: str
+    edge: str
+    text: str
+
+
+_STATES = {
+    MASTER: _Look(BLUE, "", BLUE, "white"),
+    BACKUP: _Look(PALE_BLUE, "", SKY_BLUE, BLACK),
+    INIT: _Look("white", "/////", VERMILLION, BLACK),
+    NOT_RUNNING: _Look("white", "xxxx", GREY, BLACK),
+    HUNG: _Look(YELLOW, "++", GREY, BLACK),
+    UNKNOWN: _Look(PALE_GREY, "", PALE_GREY, BLACK),
+}
+_WINDOWS = {
+    "outage": _Look(BLACK, "", BLACK, BLACK),
+    "failover": _Look(ORANGE, "", ORANGE, BLACK),
+    "recovery": _Look("white", "\\\\\\\\", GREEN, BLACK),
+    "split": _Look(PURPLE, "---", "#7A3A5E", BLACK),
+}
+
+
+def draw_timeline(run: Run, findings: Findings) -> Figure:
+    """Return the figure of a run; what was not recorded leaves an empty panel that says so."""
+    with figure_style():
+        bands_in = _BAND_IN * max(1, len(findings.tracks)) + 0.15
+        heights_in = [_BAND_IN * len(_WINDOWS) + 0.1, bands_in, 1.5, 1.5]
+        layout = ConstrainedLayoutEngine(h_pad=0.06, hspace=0.02)
+        figure = Figure(figsize=(WIDTH_IN, sum(heights_in) + 2.2), layout=layout)
+        axes = figure.subplots(4, 1, sharex=True, height_ratios=heights_in)
+        start_s, end_s = _limits(run, findings)
+        axes[0].set_xlim(start_s, end_s)
+        _draw_windows(axes[0], findings, start_s, end_s)
+        _draw_states(axes[1], findings.tracks, start_s, end_s)
+        _draw_ping(axes[2], run.ping)
+        _draw_throughput(axes[3], run.iperf)
+        _draw_causes(axes, findings.causes, end_s - start_s)
+        _shade(axes[1:], findings.windows, end_s)
+        axes[3].xaxis.set_major_locator(MaxNLocator(12, steps=[1, 2, 5, 10]))
+        axes[3].set_xlabel("seconds since the start of the measurement")
+        _draw_title(figure, run)
+    return figure
+
+
+def _limits(run: Run, findings: Findings) -> tuple[float, float]:
+    """Return the time that is shown: from the first traffic, or else from the settled network."""
+    firsts_s = [float(table["sent_t_s"].iloc[0]) for table in (run.probe, run.ping) if len(table)]
+    start_s = min(firsts_s, default=findings.settled_s)
+    start_s = min([start_s, *(cause.t_s for cause in findings.causes)])
+    if start_s >= findings.end_s:
+        start_s = min((event.t_s for event in run.events), default=findings.end_s - 1.0)
+    length_s = max(findings.end_s - start_s, 1e-3)
+    return start_s - 0.01 * length_s, start_s + 1.01 * length_s
+
+
+def _draw_title(figure: Figure, run: Run) -> None:
+    about = run.about
+    parts = [str(about.get("experiment", "")), run.dialect, str(about.get("run", run.folder.name))]
+    if about.get("repetition") and run.folder.name != about.get("run"):
+        parts.append(f"repetition {about['repetition']}")
+    if run.outcome != "finished":
+        parts.append(f"NOT FINISHED ({run.outcome})")
+    title = "  ·  ".join(part for part in parts if part)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+
+
+# --- windows ----------------------------------------------------------------------------------
+
+
+def _draw_windows(axes: Axes, findings: Findings, start_s: float, end_s: float) -> None:
+    """Draw each window as a bar with its length beside it, one row a kind."""
+    _rows(axes, list(_WINDOWS))
+    for row, (name, look) in enumerate(_WINDOWS.items()):
+        taken_s = float("-inf")
+        windows = [each for each in findings.windows if each.window == name and each.length_s != 0]
+        for window in sorted(windows, key=lambda each: each.start_t_s):
+            closes_s = end_s if window.end_t_s is None else window.end_t_s
+            _bar(axes, row, window.start_t_s, closes_s, look, never=window.end_t_s is None)
+            taken_s = _label(axes, row, window, closes_s, taken_s, (start_s, end_s))
+    if findings.quality is None:
+        _say(axes, "no probe recorded: no outages known", row=0)
+
+
+def _bar(
+    axes: Axes, row: int, start_s: float, end_s: float, look: _Look, never: bool = False
+) -> None:
+    axes.broken_barh(
+        [(start_s, end_s - start_s)],
+        (row - 0.36, 0.72),
+        facecolor="white" if never else look.face,
+        edgecolor=look.edge,
+        hatch=look.hatch,
+        linewidth=1.0,
+        linestyle="--" if never else "-",
+    )
+
+
+def _label(
+    axes: Axes,
+    row: int,
+    window: Window,
+    closes_s: float,
+    taken_s: float,
+    limits_s: tuple[float, float],
+) -> float:
+    """Write the length beside its bar, unless there is no room; return how far the row is taken."""
+    text = length_text(window.length_s, window.at_least)
+    span_s = limits_s[1] - limits_s[0]
+    wide_s = (len(text) + 2) * _CHARACTER * span_s
+    place_s, align = closes_s + 0.005 * span_s, "left"
+    if place_s + wide_s > limits_s[1]:
+        place_s, align = window.start_t_s - 0.005 * span_s, "right"
+    left_s = place_s if align == "left" else place_s - wide_s
+    if left_s < taken_s:
+        return max(taken_s, closes_s)
+    axes.text(place_s, row, text, ha=align, va="center", fontsize=10, fontweight="bold")
+    return max(closes_s, left_s + wide_s)
+
+
+def _draw_causes(axes: Sequence[Axes], causes: Sequence[Cause], span_s: float) -> None:
+    """Mark faults and repairs in every panel, and name them above the first."""
+    ends_s = [float("-inf")] * 3
+    for cause in causes:
+        colour, dashes = (VERMILLION, "-") if cause.is_fault else (GREEN, (0, (4, 2)))
+        for panel in axes:
+            panel.axvline(cause.t_s, color=colour, linestyle=dashes, linewidth=1.5, zorder=4)
+        level = next((n for n, end_s in enumerate(ends_s) if end_s <= cause.t_s), None)
+        if level is None:
+            continue
+        text = str(cause)
+        ends_s[level] = cause.t_s + (len(text) + 2) * _CHARACTER * span_s
+        axes[0].annotate(
+            text,
+            (cause.t_s, 1.0),
+            (0, 5 + 13 * level),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            color=VERMILLION if cause.is_fault else "#00664B",
+            fontweight="bold",
+            ha="left",
+        )
+
+
+def _shade(axes: Iterable[Axes], windows: Iterable[Window], end_s: float) -> None:
+    """Shade failovers and recoveries in the panels below."""
+    for window in windows:
+        if window.window not in ("failover", "recovery"):
+            continue
+        closes_s = end_s if window.end_t_s is None else window.end_t_s
+        colour = ORANGE if window.window == "failover" else GREEN
+        for panel in axes:
+            panel.axvspan(
+                window.start_t_s, closes_s, color=colour, alpha=0.16, linewidth=0, zorder=0
+            )
+
+
+# --- CARP states ------------------------------------------------------------------------------
+
+
+def _draw_states(axes: Axes, tracks: Sequence[Track], start_s: float, end_s: float) -> None:
+    """Draw the state of each virtual host on each host as bands."""
+    if not tracks:
+        _say(axes, "no CARP states recorded")
+        return
+    several = len({(t.key.segment, t.key.vhid) for t in tracks}) > len(
+        {t.key.segment for t in tracks}
+    )
+    _rows(
+        axes,
+        [f"{t.key.segment} {f'vhid {t.key.vhid} ' if several else ''}{t.key.host}" for t in tracks],
+    )
+    seen: dict[str, None] = {}
+    for row, track in enumerate(tracks):
+        for low, high, state in track.spans(start_s, end_s):
+            look = _STATES.get(state, _STATES[UNKNOWN])
+            seen[state] = None
+            _bar(axes, row, low, high, look)
+            if (high - low) / (end_s - start_s) > (len(state) + 1) * _CHARACTER * 1.15:
+                _name_band(axes, row, (low + high) / 2, state, look)
+    _draw_legend(axes, [state for state in _STATES if state in seen])
+
+
+def _name_band(axes: Axes, row: int, middle_s: float, state: str, look: _Look) -> None:
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 1.2} if look.hatch else None
+    weight = "bold" if state == MASTER else "normal"
+    axes.text(
+        middle_s, row, state, ha="center", va="center", fontsize=9, color=look.text,
+        fontweight=weight, bbox=box,
+    )  # fmt: skip
+
+
+def _draw_legend(axes: Axes, states: Sequence[str]) -> None:
+    patches = [
+        Patch(
+            facecolor=_STATES[state].face,
+            edgecolor=_STATES[state].edge,
+            hatch=_STATES[state].hatch,
+            label=state,
+        )
+        for state in states
+    ]
+    axes.legend(
+        handles=patches, loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=len(patches),
+        frameon=False, fontsize=8.5, handlelength=1.6, columnspacing=1.2, borderaxespad=0.1,
+    )  # fmt: skip
+
+
+# --- traffic ----------------------------------------------------------------------------------
+
+
+def _draw_ping(axes: Axes, ping: pd.DataFrame) -> None:
+    """Draw the round-trip times, and the probes that were lost in a strip above them."""
+    axes.set_ylabel("ping RTT (ms)")
+    sent_s, rtt_ms = ping["sent_t_s"].to_numpy(), ping["rtt_ms"].to_numpy()
+    if not sent_s.size:
+        _say(axes, "no ping recorded")
+        return
+    heard_ms = rtt_ms[~np.isnan(rtt_ms)]
+    if heard_ms.size:
+        _draw_series(axes, sent_s, rtt_ms)
+        _scale_rtt(axes, heard_ms)
+    _draw_lost(axes, sent_s, np.isnan(rtt_ms))
+
+
+def _draw_series(axes: Axes, times_s: Times, values: Times) -> None:
+    """Draw a line, or for very many points the range and the median of each bin of time."""
+    if times_s.size <= _MOST_POINTS:
+        axes.plot(times_s, values, color=BLUE, linewidth=0.9)
+        return
+    bins = pd.cut(times_s, _BINS, labels=False, include_lowest=True)
+    grouped = pd.DataFrame({"t": times_s, "v": values}).groupby(bins)
+    middles_s = grouped["t"].mean().to_numpy()
+    low, middle, high = (grouped["v"].agg(name).to_numpy() for name in ("min", "median", "max"))
+    axes.fill_between(middles_s, low, high, color=BLUE, alpha=0.35, linewidth=0.4, label="range")
+    axes.plot(middles_s, middle, color=BLUE, linewidth=0.9)
+
+
+def _scale_rtt(axes: Axes, heard_ms: Times) -> None:
+    low, middle, high = float(heard_ms.min()), float(np.median(heard_ms)), float(heard_ms.max())
+    if low > 0 and high > _LOG_FROM * middle:
+        axes.set_yscale("log")
+        axes.set_ylim(low / 1.5, high * (high / low) ** 0.4)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+    else:
+        axes.set_ylim(0, high * 1.5 or 1.0)
+    axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+
+
+def _draw_lost(axes: Axes, sent_s: Times, lost: Any) -> None:
+    """Draw runs of lost probes as bars in the strip at the top of the panel."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], lost.astype(np.int8), [0]))))
+    firsts_s, lasts_s = sent_s[edges[0::2]], sent_s[edges[1::2] - 1]
+    bars = [(low, high - low) for low, high in zip(firsts_s, lasts_s, strict=True)]
+    axes.broken_barh(
+        bars, (0.86, 0.1), transform=axes.get_xaxis_transform(), facecolor=BLACK, edgecolor=BLACK,
+        linewidth=0.8, rasterized=len(bars) > _MOST_VECTOR_BARS,
+    )  # fmt: skip
+    count = int(lost.sum())
+    axes.text(
+        0.995, 0.91, f"lost: {count} of {sent_s.size}", transform=axes.transAxes, ha="right",
+        va="center", fontsize=9, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+    )  # fmt: skip
+
+
+def _draw_throughput(axes: Axes, iperf: pd.DataFrame) -> None:
+    """Draw the throughput that the receiver saw, interval by interval."""
+    axes.set_ylabel("TCP (Mbit/s)\nat the receiver")
+    if iperf.empty:
+        _say(axes, "no iperf recorded")
+        return
+    times_s = iperf[["start_t_s", "end_t_s"]].to_numpy().ravel()
+    mbps = np.repeat(iperf["throughput_mbps"].to_numpy(), 2)
+    axes.fill_between(times_s, mbps, color=PALE_BLUE, linewidth=0)
+    axes.plot(times_s, mbps, color=BLUE, linewidth=0.9)
+    axes.set_ylim(0, float(mbps.max()) * 1.1 or 1.0)
+    axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+
+
+# --- rows and words -------------------------------------------------------------------------------
+
+
+def _rows(axes: Axes, names: Sequence[str]) -> None:
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="x", length=0)
+    axes.spines[["left", "bottom"]].set_visible(False)
+
+
+def _say(axes: Axes, text: str, row: int | None = None) -> None:
+    """Write into a panel why it is empty."""
+    if row is None:
+        axes.set_yticks([])
+        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY)
+    else:
+        axes.text(0.5, row, text, transform=axes.get_yaxis_transform(), ha="center", va="center",
+                  color=GREY)  # fmt: skip
