@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from carplab.command_line import Parser, run_command
 from carplab.daemon import control
 from carplab.daemon.instance import DEFAULT_RUN_DIR, socket_path
 from carplab.errors import CarplabError
@@ -19,24 +20,11 @@ from carplab.errors import CarplabError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit code: 0, 1 for what went wrong, 2 for wrong usage."""
-    options = _parser().parse_args(arguments)
-    try:
-        _execute(options)
-        sys.stdout.flush()
-        return 0
-    except CarplabError as error:
-        print(f"carpd: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:
-        # the reader of a pipe, as in `carpd events | head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        return 130
+    return run_command(_parser(), _execute, arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="carpd", description="CARP for Linux.")
+    parser = Parser(prog="carpd", description="CARP for Linux.")
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--name", help="which carpd to talk to (default: the host name)")
     chosen.add_argument(
@@ -59,10 +47,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _execute(options: argparse.Namespace) -> None:
+def _execute(options: argparse.Namespace) -> int:
     if options.command == "run":
         _run(options.config)
-        return
+        return 0
     path = options.socket or socket_path(DEFAULT_RUN_DIR, options.name or socket.gethostname())
     if options.command == "status":
         _show_status(path, options.json)
@@ -70,6 +58,7 @@ def _execute(options: argparse.Namespace) -> None:
         _show_events(path, options.follow)
     else:
         control.request(path, _order(options))
+    return 0
 
 
 def _run(config_path: Path) -> None:

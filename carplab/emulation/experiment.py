@@ -27,6 +27,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from carplab.command_line import Parser, run_command
 from carplab.errors import CarplabError, UsageError
 from carplab.network import DEFAULT_DIALECT, Network, apply_settings
 from carplab.scenario import Scenario, Traffic
@@ -216,14 +217,15 @@ def run_experiment(build: Build) -> None:
     from carplab.emulation.runner import run
 
     path = Path(inspect.getfile(build))
-    parser = argparse.ArgumentParser(description=inspect.getdoc(sys.modules[build.__module__]))
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    description = inspect.getdoc(sys.modules[build.__module__])
+    parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
-    try:
-        run(Experiment(_name(path), "", build, path), options_from(parser.parse_args()))
-    except CarplabError as error:
-        print(f"{path.name}: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+
+    def execute(arguments: argparse.Namespace) -> int:
+        run(Experiment(_name(path), "", build, path), options_from(arguments))
+        return 0
+
+    sys.exit(run_command(parser, execute))
 
 
 def find_experiment(name: str) -> Experiment:
