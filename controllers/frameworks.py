@@ -1,0 +1,51 @@
+"""The one place that names Ryu or os-ken; everything else imports its names from here.
+
+os-ken is the fork of Ryu that is still maintained and kept Ryu's classes under other names.
+Whichever of the two has been imported already is used, so `ryu-manager` and the launcher decide by
+importing theirs first; if neither was, Ryu is.
+
+What differs and matters to the callers: Ryu runs green threads (eventlet), os-ken 4 runs native
+ones. So they use the queues, semaphores and threads of `hub`, and lock what two threads may touch.
+"""
+
+from __future__ import annotations
+
+import sys
+
+if "os_ken" in sys.modules:
+    from os_ken import cfg
+    from os_ken.base.app_manager import AppManager
+    from os_ken.base.app_manager import OSKenApp as Application
+    from os_ken.controller import ofp_event
+    from os_ken.controller.controller import Datapath
+    from os_ken.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+    from os_ken.lib import hub
+    from os_ken.ofproto import ofproto_v1_3, ofproto_v1_3_parser
+
+    DISTRIBUTION = "os-ken"
+else:
+    from ryu import cfg
+    from ryu.base.app_manager import AppManager
+    from ryu.base.app_manager import RyuApp as Application
+    from ryu.controller import ofp_event
+    from ryu.controller.controller import Datapath
+    from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+    from ryu.lib import hub
+    from ryu.ofproto import ofproto_v1_3, ofproto_v1_3_parser
+
+    DISTRIBUTION = "ryu"
+
+__all__ = [
+    "DEAD_DISPATCHER",
+    "DISTRIBUTION",
+    "MAIN_DISPATCHER",
+    "AppManager",
+    "Application",
+    "Datapath",
+    "cfg",
+    "hub",
+    "ofp_event",
+    "ofproto_v1_3",
+    "ofproto_v1_3_parser",
+    "set_ev_cls",
+]

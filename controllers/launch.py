@@ -1,0 +1,167 @@
+"""Starts the fault injector on Ryu or os-ken: `python -m controllers.launch`.
+
+Prints one JSON line when both ports listen, {"ofp_port": N, "api_port": M, "framework": "ryu
+4.34"}; SIGTERM or SIGINT lifts every fault and ends it with code 0. An error is one sentence on
+stderr and code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.metadata
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+import warnings
+from types import FrameType
+from typing import Any
+
+_FRAMEWORKS = ("ryu", "os-ken")
+_START_TIMEOUT_S = 15.0
+_APPLICATION = "controllers.fault_injector"
+
+
+class LaunchError(Exception):
+    """The controller cannot be started; the text is one sentence."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the controller until a signal ends it; the exit code."""
+    options = _parse(arguments)
+    _end_at_signals()
+    try:
+        framework = _load_framework(options.framework)
+    except LaunchError as problem:
+        return _fail(str(problem))
+    logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING)
+    # Only now, because eventlet has to replace the parts of the standard library that they use.
+    from controllers import listening
+
+    try:
+        api_listener = listening.open_listener(options.api_port)
+        ofp_port = listening.choose_port(options.ofp_port)
+        stop_requests = _watch_signals()
+        injector = _start(ofp_port, api_listener)
+        _wait_until_listening(ofp_port)
+    except (listening.PortTakenError, LaunchError) as problem:
+        return _fail(str(problem))
+    ready = {
+        "ofp_port": ofp_port,
+        "api_port": api_listener.getsockname()[1],
+        "framework": framework,
+    }
+    print(json.dumps(ready), flush=True)
+    stop_requests.recv(1)
+    injector.finish()
+    return _leave(0)
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m controllers.launch", description=__doc__)
+    parser.add_argument("--framework", choices=_FRAMEWORKS, default="ryu")
+    parser.add_argument("--ofp-port", type=_port, default=0, help="for switches; 0: a free one")
+    parser.add_argument("--api-port", type=_port, default=0, help="for HTTP; 0: a free one")
+    parser.add_argument("--verbose", action="store_true", help="log requests and switches too")
+    return parser.parse_args(arguments)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
+    return int(text)
+
+
+def _load_framework(name: str) -> str:
+    """Import Ryu or os-ken, which decides for controllers.frameworks; its name and version."""
+    try:
+        if name == "ryu":
+            _load_ryu()
+        else:
+            import os_ken.lib.hub  # noqa: F401
+    except ImportError as problem:
+        raise LaunchError(f"{name} cannot be loaded: {problem}; run `make setup`.") from None
+    return f"{name} {importlib.metadata.version(name)}"
+
+
+def _load_ryu() -> None:
+    """Ryu 4.34 imports eventlet.wsgi.ALREADY_HANDLED, which is gone since eventlet 0.30.3.
+
+    eventlet takes pyOpenSSL along where it finds one. Nothing here needs it, and the
+    distribution's does not load beside a newer cryptography: so there is none for it to find.
+    """
+    sys.modules.setdefault("OpenSSL", None)  # type: ignore[arg-type]
+    warnings.filterwarnings("ignore", message="\\s*Eventlet is deprecated")
+    import eventlet.wsgi
+
+    if not hasattr(eventlet.wsgi, "ALREADY_HANDLED"):
+        eventlet.wsgi.ALREADY_HANDLED = object()
+    import ryu.lib.hub
+
+    ryu.lib.hub.patch()
+
+
+def _end_at_signals() -> None:
+    """End at once: nothing has been made that would have to be taken back."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _signal, _frame: _leave(0))
+
+
+def _watch_signals() -> socket.socket:
+    """A socket that can be read once SIGTERM or SIGINT has come.
+
+    That wakes green threads as well as native ones. It has to be made after eventlet is loaded.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+
+    def request_stop(_signal: int, _frame: FrameType | None) -> None:
+        with contextlib.suppress(BlockingIOError):
+            writer.send(b".")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, request_stop)
+    return reader
+
+
+def _start(ofp_port: int, api_listener: socket.socket) -> Any:
+    """Load and start the application as ryu-manager does; the application."""
+    from controllers import frameworks, listening
+
+    frameworks.cfg.CONF(args=[], project="carplab", default_config_files=[])
+    manager = frameworks.AppManager.get_instance()
+    manager.load_apps([_APPLICATION])
+    frameworks.cfg.CONF.set_override("ofp_tcp_listen_port", ofp_port)
+    frameworks.cfg.CONF.set_override("ofp_listen_host", listening.LOOPBACK)
+    manager.instantiate_apps(api_listener=api_listener, **manager.create_contexts())
+    return manager.applications["FaultInjector"]
+
+
+def _wait_until_listening(port: int) -> None:
+    from controllers import frameworks, listening
+
+    deadline_s = time.monotonic() + _START_TIMEOUT_S
+    while os.getpid() not in [pid for pid, _name in listening.holders(port)]:
+        if time.monotonic() > deadline_s:
+            raise LaunchError(f"The OpenFlow server did not come up on port {port}.")
+        frameworks.hub.sleep(0.01)
+
+
+def _fail(sentence: str) -> int:
+    print(f"controllers.launch: {sentence}", file=sys.stderr)
+    return _leave(1)
+
+
+def _leave(code: int) -> int:
+    """End the process: os-ken's threads wait in accept() for ever and cannot be asked to return."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Random loss on the way out of a network device, by nftables.
+
+At the switch's side of the cable, on egress: there the host behind it sees nothing of what is lost,
+not even with a packet socket. The kernel's netdev egress hook is needed (Linux 5.16). Each device
+gets a table of its own, named after this process, so that a later clean-up can tell whose it was.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from controllers.faults import RefusedError
+
+TABLE_PREFIX = "carplab_loss_"
+_TIMEOUT_S = 5.0
+
+
+def table_name(dpid: int, port: int) -> str:
+    """The nftables table (family netdev) for a port's loss."""
+    return f"{TABLE_PREFIX}{os.getpid()}_{dpid:x}_{port}"
+
+
+def ruleset(table: str, device: str, percent: float) -> str:
+    """The nft script that replaces the table by one which drops `percent` of what leaves `device`.
+
+    numgen draws for each packet, in hundredths of a percent (nft(8)).
+    """
+    return f"""
+        add table netdev {table}
+        delete table netdev {table}
+        table netdev {table} {{
+            chain egress {{
+                type filter hook egress device "{device}" priority 0; policy accept;
+                numgen random mod 10000 < {round(percent * 100)} drop
+            }}
+        }}
+    """
+
+
+def start(table: str, device: str, percent: float) -> None:
+    """Begin to lose. Raises RefusedError (424) if nft is missing or does not do it."""
+    _run_nft(["-f", "-"], ruleset(table, device, percent))
+
+
+def stop(table: str) -> None:
+    """End it; a table that is gone already is no error. Raises RefusedError (424)."""
+    _run_nft(["-f", "-"], f"add table netdev {table}\ndelete table netdev {table}\n")
+
+
+def _run_nft(arguments: list[str], script: str) -> None:
+    try:
+        done = subprocess.run(
+            ["nft", *arguments], input=script, capture_output=True, text=True, timeout=_TIMEOUT_S
+        )
+    except FileNotFoundError:
+        raise RefusedError(
+            424, "Loss needs nft, which is not installed (package nftables)."
+        ) from None
+    except (OSError, subprocess.TimeoutExpired) as problem:
+        raise RefusedError(424, f"nft could not be run: {problem}.") from None
+    if done.returncode != 0:
+        complaint = (done.stderr.strip().splitlines() or ["no reason given"])[0]
+        raise RefusedError(424, f"nft refused the loss rule: {complaint}.")
