@@ -11,10 +11,10 @@ setup: ## install what is missing: distribution packages (sudo), and Python pack
 	@scripts/setup.sh
 
 run: setup ## run the cable-pull experiment (root or sudo); the plots are in results/cable-pull
-	@scripts/as-root.sh .venv/bin/carplab run cable-pull
+	@scripts/as_root.py .venv/bin/carplab run cable-pull
 
 test: lint ## lint, then every test, with those that need root and Mininet (root or sudo)
-	@scripts/as-root.sh $(PYTHON) -m pytest
+	@scripts/as_root.py $(PYTHON) -m pytest
 
 test-pure: setup ## the tests that need neither root nor Mininet
 	@$(PYTHON) -m pytest -m "not root and not mininet"
@@ -30,6 +30,6 @@ report: setup ## render the HTML report of the newest run (RESULTS=FOLDER for an
 	@.venv/bin/carplab report $(RESULTS)
 
 clean: ## remove what a killed run left on the machine, and the caches here (results and .venv stay)
-	@[ ! -x $(PYTHON) ] || scripts/as-root.sh .venv/bin/carplab clean
+	@[ ! -x $(PYTHON) ] || scripts/as_root.py .venv/bin/carplab clean
 	@rm -rf build *.egg-info .tox .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

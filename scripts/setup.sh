@@ -15,10 +15,9 @@ say() { echo "setup: $*"; }
 fail() { echo "setup: $*" >&2; exit 1; }
 
 list_missing_packages() {
-  local package
-  for package in "${PACKAGES[@]}"; do
-    [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || echo "$package"
-  done
+  local installed
+  installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${PACKAGES[@]}" 2>/dev/null | sed -n 's/^installed //p')
+  comm -23 <(printf '%s\n' "${PACKAGES[@]}" | sort) <(sort <<<"$installed")
 }
 
 # Of the services that come with these packages only Open vSwitch may start. Debian's mininet and others bring
@@ -56,9 +55,10 @@ install_packages() {
   is_installed openvswitch-testcontroller || had_testcontroller=no
   say "installing with apt-get: ${missing[*]}"
   forbid_other_services
-  $SUDO env DEBIAN_FRONTEND=noninteractive apt-get update -qq </dev/null
-  $SUDO env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get install -y -qq --no-install-recommends \
-    "${missing[@]}" </dev/null
+  $SUDO apt-get update -qq </dev/null || say "apt-get update failed: going on with the package lists that are here"
+  # iperf3 asks a question at its installation, needrestart may ask another; and other updates may be under way.
+  $SUDO env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l \
+    apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" </dev/null
   if [[ $had_testcontroller == no ]] && is_installed openvswitch-testcontroller; then
     disable_service openvswitch-testcontroller
   fi
