@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""as_root.py COMMAND ARGUMENT...: runs COMMAND in the checkout as root, by sudo where that is needed.
+"""as_root.py COMMAND ARGUMENT...: runs COMMAND in the checkout as root, by sudo where needed.
 
 What root made in a user's checkout goes to that user afterwards. Returns COMMAND's exit code.
 """
@@ -29,7 +29,7 @@ def main() -> int:
 
 
 def run(command: list[str]) -> int:
-    """Run the command; Ctrl-C reaches it by itself, SIGTERM is passed on, and both are waited for."""
+    """Run the command to its end; Ctrl-C reaches it by itself, SIGTERM is passed on."""
     # Compiled files of root's would stand in the user's way.
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     signal.signal(signal.SIGINT, lambda number, frame: None)
