@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from carplab.analysis.load import Run, load_run, read_about, repetitions
+from carplab import recording
+from carplab.analysis.load import Run, load_run, repetitions
 from carplab.analysis.series import Statistic, find_statistics
 from carplab.analysis.windows import Findings, Window, find_windows
 
@@ -48,7 +49,7 @@ def read_run(folder: Path) -> AnalysedRun:
 
 def read_series(folder: Path) -> AnalysedSeries:
     """Analyse a series without writing anything; CarplabError where the folder holds none."""
-    about = read_about(folder / "series.json")
+    about = recording.read_series(folder)
     runs = {path.name: read_run(path) for path in repetitions(folder)}
     statistics = find_statistics({name: analysed.findings for name, analysed in runs.items()})
     return AnalysedSeries(folder, about, runs, statistics)

@@ -7,7 +7,6 @@ file that holds something else than it should is one: CarplabError, one sentence
 from __future__ import annotations
 
 import io
-import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,13 +15,11 @@ from typing import Any
 
 import pandas as pd
 
+from carplab import recording
 from carplab.errors import CarplabError
 from carplab.network import VirtualHost
 
-PROBE_COLUMNS = ("seq", "sent_t_s", "server_t_s", "returned_t_s")
-PING_COLUMNS = ("seq", "sent_t_s", "rtt_ms")
-IPERF_COLUMNS = ("start_t_s", "end_t_s", "throughput_mbps")
-EVENT_COLUMNS = ("t_s", "source", "kind", "segment", "vhid", "detail")
+_EVENT_TEXTS = ("source", "kind", "segment", "detail")
 _GZIP_WINDOW_BITS = 31  # zlib: the largest window, with gzip's header
 
 
@@ -104,44 +101,27 @@ def sequence(value: Any) -> list[Any]:
 
 def is_run(folder: Path) -> bool:
     """Tell whether the folder holds one run."""
-    return (folder / "run.json").is_file()
+    return (folder / recording.RUN_FILE).is_file()
 
 
 def is_series(folder: Path) -> bool:
     """Tell whether the folder holds the repetitions of one run."""
-    return (folder / "series.json").is_file()
+    return (folder / recording.SERIES_FILE).is_file()
 
 
 def repetitions(folder: Path) -> list[Path]:
     """Return the run folders of a series, in the order of their names."""
-    return sorted(path.parent for path in folder.glob("*/run.json"))
-
-
-def read_about(path: Path) -> Mapping[str, Any]:
-    """Read run.json or series.json; CarplabError where it is missing or is no JSON object."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-    except FileNotFoundError:
-        raise CarplabError(f"{path.parent} is no run of carplab: it has no {path.name}") from None
-    except OSError as error:
-        raise CarplabError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise CarplabError(f"{path} is damaged: {error}") from None
-    if not isinstance(value, dict):
-        raise CarplabError(f"{path} is damaged: it should hold a JSON object")
-    return value
+    return sorted(path.parent for path in folder.glob(f"*/{recording.RUN_FILE}"))
 
 
 def load_run(folder: Path) -> Run:
     """Read a run folder; CarplabError where it is none, or a file is not what its name says."""
-    about = read_about(folder / "run.json")
+    about = recording.read_run(folder)
     missing: list[str] = []
-    events = _table(
-        folder, "events.csv", EVENT_COLUMNS, missing, text=("source", "kind", "segment", "detail")
-    )
-    probe = _table(folder, "probe.csv", PROBE_COLUMNS, missing)
-    ping = _table(folder, "ping.csv", PING_COLUMNS, missing)
-    iperf = _table(folder, "iperf.csv", IPERF_COLUMNS, missing)
+    events = _table(folder, recording.EVENTS, missing, _EVENT_TEXTS)
+    probe = _table(folder, recording.PROBE, missing)
+    ping = _table(folder, recording.PING, missing)
+    iperf = _table(folder, recording.IPERF, missing)
     return Run(
         folder=folder,
         about=about,
@@ -155,50 +135,45 @@ def load_run(folder: Path) -> Run:
 
 
 def _table(
-    folder: Path,
-    name: str,
-    columns: tuple[str, ...],
-    missing: list[str],
-    text: tuple[str, ...] = (),
+    folder: Path, table: recording.Table, missing: list[str], texts: tuple[str, ...] = ()
 ) -> pd.DataFrame:
     """Read one table; its last line counts only if it was written to its end."""
+    name, columns = table.file_name, table.columns
     path = folder / name
     if not path.exists() and (folder / f"{name}.gz").exists():
         path = folder / f"{name}.gz"
     content = _whole_lines(path)
     if content is None:
         missing.append(f"{name} is missing.")
-        return _empty(columns, text)
+        return _empty(columns, texts)
     if not content:
         missing.append(f"{name} is empty.")
-        return _empty(columns, text)
+        return _empty(columns, texts)
     try:
-        table = pd.read_csv(
+        frame = pd.read_csv(
             io.BytesIO(content),
-            dtype=str if text else None,
-            keep_default_na=not text,
+            dtype=str if texts else None,
+            keep_default_na=not texts,
             on_bad_lines="skip",
             encoding_errors="replace",
         )
-    except (ValueError, pd.errors.ParserError) as error:
+    except ValueError as error:
         raise CarplabError(f"{path} is no table of comma-separated values: {error}") from None
     for column in columns:
-        if column not in table.columns:
-            raise CarplabError(
-                f"{path} has no column {column!r}: expected are {', '.join(columns)}"
-            )
-    if table.empty:
+        if column not in frame.columns:
+            raise CarplabError(f"{path} has no column {column!r}: expected {', '.join(columns)}")
+    if frame.empty:
         missing.append(f"{name} has no lines.")
-    table = table[list(columns)].copy()
+    frame = frame[list(columns)].copy()
     for column in columns:
-        if column not in text:
-            table[column] = pd.to_numeric(table[column], errors="coerce").astype(float)
-    return table
+        if column not in texts:
+            frame[column] = pd.to_numeric(frame[column], errors="coerce").astype(float)
+    return frame
 
 
-def _empty(columns: tuple[str, ...], text: tuple[str, ...]) -> pd.DataFrame:
+def _empty(columns: tuple[str, ...], texts: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(
-        {column: pd.Series(dtype=str if column in text else float) for column in columns}
+        {column: pd.Series(dtype=str if column in texts else float) for column in columns}
     )
 
 
@@ -230,7 +205,7 @@ def _in_time(table: pd.DataFrame, column: str) -> pd.DataFrame:
 
 def _events(table: pd.DataFrame) -> tuple[Event, ...]:
     rows = _in_time(table, "t_s")
-    columns = [rows[column].tolist() for column in EVENT_COLUMNS]
+    columns = [rows[column].tolist() for column in recording.EVENTS.columns]
     return tuple(
         Event(t_s, source, kind, segment, None if vhid != vhid else int(vhid), detail)
         for t_s, source, kind, segment, vhid, detail in zip(*columns, strict=True)

@@ -126,14 +126,19 @@ def series_page(
 def folder_page(
     folder: Path,
     entries: Sequence[AnalysedRun | AnalysedSeries],
+    unreadable: Sequence[str],
     figures: Mapping[str, bytes],
     target: Path,
 ) -> str:
-    """Return the page of a folder of runs, with links that hold from `target`."""
+    """Return the page of a folder of runs, with links that hold from `target`.
+
+    `unreadable` are sentences about runs that could not be read.
+    """
     return _render(
         "folder.html.j2",
         title=f"Runs in {folder.resolve().name}",
         under=f"{len(entries)} runs",
+        warnings=unreadable,
         runs=[_entry(entry, target.parent) for entry in entries],
         figures=[(experiment, _inline(figure)) for experiment, figure in figures.items()],
     )
@@ -145,8 +150,6 @@ def folder_page(
 def _under(run: Run) -> str:
     started = str(run.about.get("started_wall", ""))[:19].replace("T", " ")
     parts = [f"dialect {run.dialect}" if run.dialect else "", f"{started} UTC" if started else ""]
-    if run.about.get("repetition"):
-        parts.append(f"repetition {run.about['repetition']}")
     return ", ".join(part for part in [*parts, run.outcome] if part)
 
 
@@ -195,16 +198,14 @@ def _headlines(findings: Findings) -> list[str]:
         elif recovery is not None:
             length = length_text(recovery.length_s, recovery.at_least)
             parts.append(f"all was back after {length}")
-        lines.append(f"{_capital(str(cause))}: {', '.join(parts) or 'no windows known'}.")
+        what = " ".join(part for part in (cause.what, cause.host, cause.segment) if part)
+        said = ", ".join(parts) or "no windows known"
+        lines.append(f"{cause.name.capitalize()} ({what}): {said}.")
     worst = max(findings.splits, key=lambda split: split.length_s, default=None)
     if worst is not None:
         length = length_text(worst.length_s, worst.open_end)
         lines.append(f"Longest split: {length} from {worst.start_s:.3f} s ({worst.detail}).")
     return lines
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _rows(windows: Iterable[Window]) -> list[_Row]:
@@ -250,7 +251,7 @@ def _entry(entry: AnalysedRun | AnalysedSeries, origin: Path) -> _Link:
     link = quote(os.path.relpath(folder / "report.html", origin))
     if isinstance(entry, AnalysedSeries):
         finished = sum(each.run.outcome == "finished" for each in entry.runs.values())
-        outcome = f"{finished} of {len(entry.runs)} finished"
+        outcome = "finished" if finished == len(entry.runs) else f"{finished} finished"
         experiment, name = entry.about.get("experiment", ""), _series_run(entry)
         dialect, findings = series_name(entry), list(entry.findings.values())
     else:
@@ -281,7 +282,7 @@ def _range(statistic: Statistic | None) -> str:
     text = length_text(statistic.median_s)
     if len(statistic.lengths_s) > 1:
         shortest, longest = length_text(statistic.shortest_s), length_text(statistic.longest_s)
-        text += f" ({shortest} to {longest})"
+        text += f" ({shortest} to {longest})" if shortest != longest else ""
     return text
 
 

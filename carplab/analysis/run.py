@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from carplab import recording
 from carplab.analysis import page
 from carplab.analysis.analysed import (
     AnalysedRun,
@@ -27,8 +29,6 @@ from carplab.errors import CarplabError
 if TYPE_CHECKING:
     from rich.table import Table
 
-PAGE = "report.html"
-
 
 def analyse_run(folder: Path, figures: bool = True) -> AnalysedRun:
     """Analyse a run and write windows.csv, timeline.png, timeline.svg and report.html into it.
@@ -43,7 +43,7 @@ def analyse_run(folder: Path, figures: bool = True) -> AnalysedRun:
         timeline = as_svg(figure)
         _write(folder / "timeline.svg", timeline)
         _write(folder / "timeline.png", as_png(figure))
-        _write(folder / PAGE, page.run_page(analysed, timeline).encode())
+        _write(folder / recording.REPORT_FILE, page.run_page(analysed, timeline).encode())
     return analysed
 
 
@@ -53,7 +53,7 @@ def analyse_series(folder: Path) -> AnalysedSeries:
     Repetitions that have no page yet get theirs. CarplabError as in `analyse_run`.
     """
     for path in repetitions(folder):
-        if not (path / PAGE).exists():
+        if not (path / recording.REPORT_FILE).exists():
             analyse_run(path)
     series = read_series(folder)
     figure = draw_distribution({series_name(series): series.statistics}, series_title(series))
@@ -61,7 +61,7 @@ def analyse_series(folder: Path) -> AnalysedSeries:
     _write(folder / "windows.csv", series_csv(series.findings).encode())
     _write(folder / "distribution.svg", distribution)
     _write(folder / "distribution.png", as_png(figure))
-    _write(folder / PAGE, _series_page(series, distribution).encode())
+    _write(folder / recording.REPORT_FILE, _series_page(series, distribution).encode())
     return series
 
 
@@ -82,14 +82,14 @@ def report(folder: Path, out: Path | None = None) -> Path:
     if is_series(folder):
         if out is None:
             analyse_series(folder)
-            return folder / PAGE
+            return folder / recording.REPORT_FILE
         series = read_series(folder)
         drawn = draw_distribution({series_name(series): series.statistics}, series_title(series))
         return _write(out, _series_page(series, as_svg(drawn)).encode())
     if is_run(folder):
         if out is None:
             analyse_run(folder)
-            return folder / PAGE
+            return folder / recording.REPORT_FILE
         analysed = read_run(folder)
         timeline = as_svg(draw_timeline(analysed.run, analysed.findings))
         return _write(out, page.run_page(analysed, timeline).encode())
@@ -108,20 +108,25 @@ def _series_page(series: AnalysedSeries, distribution: bytes) -> str:
 def _report_above(folder: Path, out: Path | None) -> Path:
     """Write the page of a folder of runs; each run without a page gets one first, unless `out`."""
     entries: list[AnalysedRun | AnalysedSeries] = []
+    unreadable: list[str] = []
     for path in _found_below(folder):
-        if out is None and not (path / PAGE).exists():
-            report(path)
-        entries.append(read_series(path) if is_series(path) else read_run(path))
-    if not entries:
+        try:
+            if out is None and not (path / recording.REPORT_FILE).exists():
+                report(path)
+            entries.append(read_series(path) if is_series(path) else read_run(path))
+        except CarplabError as error:
+            unreadable.append(f"{error}.")
+    if not entries and not unreadable:
         raise CarplabError(f"there is no run in {folder}: expected is a folder that holds run.json")
-    target = out or folder / PAGE
-    return _write(target, page.folder_page(folder, entries, _compared(entries), target).encode())
+    target = out or folder / recording.REPORT_FILE
+    text = page.folder_page(folder, entries, unreadable, _compared(entries), target)
+    return _write(target, text.encode())
 
 
 def _found_below(folder: Path) -> list[Path]:
     """Return the runs and series below a folder; a series' own runs are not listed again."""
-    series = {path.parent for path in folder.rglob("series.json")}
-    runs = {path.parent for path in folder.rglob("run.json")}
+    series = {path.parent for path in folder.rglob(recording.SERIES_FILE)}
+    runs = {path.parent for path in folder.rglob(recording.RUN_FILE)}
     return sorted(series | {path for path in runs if path.parent not in series})
 
 
@@ -144,12 +149,14 @@ def _compared(entries: Sequence[AnalysedRun | AnalysedSeries]) -> dict[str, byte
 
 def _write(path: Path, content: bytes) -> Path:
     """Write a file whole or not at all; CarplabError where that is not possible."""
-    partial = path.with_name(path.name + ".part")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise CarplabError(f"cannot write {path}: {error.strerror}") from None
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with recording.writing(path):
+        try:
+            draft.write_bytes(content)
+            recording.give_to_user(draft)
+            draft.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                draft.unlink()
+            raise
     return path

@@ -7,8 +7,9 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from carplab import recording
 from carplab.analysis.series import Statistic
-from carplab.analysis.windows import COLUMNS, Findings, Window
+from carplab.analysis.windows import Findings, Window
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,13 +19,13 @@ HIDDEN = ("outage_to_server",)
 
 def windows_csv(windows: Iterable[Window]) -> str:
     """Return windows.csv: seconds with microseconds, blank where there is no value."""
-    return _csv(COLUMNS, (_cells(window) for window in windows))
+    return _csv(recording.WINDOWS.columns, (_cells(window) for window in windows))
 
 
 def series_csv(findings: Mapping[str, Findings]) -> str:
     """Return the windows.csv of a series: all windows, the repetition in front."""
     rows = ([name, *_cells(window)] for name, found in findings.items() for window in found.windows)
-    return _csv(("repetition", *COLUMNS), rows)
+    return _csv(recording.SERIES_WINDOWS.columns, rows)
 
 
 def length_text(length_s: float | None, at_least: bool = False) -> str:

@@ -86,6 +86,9 @@ def draw_timeline(run: Run, findings: Findings) -> Figure:
         axes[3].xaxis.set_major_locator(MaxNLocator(12, steps=[1, 2, 5, 10]))
         axes[3].set_xlabel("seconds since the start of the measurement")
         _draw_title(figure, run)
+        # The layout takes longer than the drawing: find it once, not again for each format.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
     return figure
 
 
@@ -103,8 +106,6 @@ def _limits(run: Run, findings: Findings) -> tuple[float, float]:
 def _draw_title(figure: Figure, run: Run) -> None:
     about = run.about
     parts = [str(about.get("experiment", "")), run.dialect, str(about.get("run", run.folder.name))]
-    if about.get("repetition") and run.folder.name != about.get("run"):
-        parts.append(f"repetition {about['repetition']}")
     if run.outcome != "finished":
         parts.append(f"NOT FINISHED ({run.outcome})")
     title = "  ·  ".join(part for part in parts if part)

@@ -92,7 +92,6 @@ WINDOWS = (
     "recovery",
     "split",
 )
-COLUMNS = ("window", "cause", "segment", "start_t_s", "end_t_s", "length_s", "detail")
 
 Bounds = tuple[float, float]
 
