@@ -30,8 +30,8 @@ from carplab.network import (
     Router,
     Segment,
     VirtualHost,
-    validate,
 )
+from carplab.network import validate as check_network  # `mn` calls what a file calls `validate`
 
 MOST_FIREWALLS = 80  # 10.0.1.11 and up, below the server's 10.0.1.100
 PASSWORD = "carplab"
@@ -71,7 +71,7 @@ def firewall_pair(firewalls: int = 2, sync: bool = False) -> Network:
         ),
         links=(_sync_link(),) if sync else (),
     )
-    validate(network)
+    check_network(network)
     return network
 
 
@@ -95,9 +95,10 @@ def _sync_link() -> Link:
 
 
 def _mininet_topology(firewalls: int = 2, sync: int = 0) -> Any:
-    from carplab.emulation.topology import NetworkTopo
+    """What `mn` calls with the numbers behind `--topo firewall_pair,`."""
+    from carplab.emulation.topology import NetworkTopo, standalone_options
 
-    return NetworkTopo(firewall_pair(firewalls, bool(sync)), run_carpd=True)
+    return NetworkTopo(firewall_pair(firewalls, bool(sync)), **standalone_options())
 
 
 topos = {"firewall_pair": _mininet_topology}

@@ -23,6 +23,7 @@ RTMGRP_LINK = 1
 IFLA_IFNAME = 3  # linux/if_link.h
 IFF_LOWER_UP = 0x10000  # linux/if.h
 RECEIVE_BYTES = 65536
+WAIT_S = 0.5
 
 _MESSAGE = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
@@ -37,6 +38,8 @@ class CarrierWatcher:
     def __init__(self, on_carrier: OnCarrier) -> None:
         self._on_carrier = on_carrier
         self._up: dict[tuple[str, str], bool] = {}
+        self._changed_s: dict[tuple[str, str], float] = {}
+        self._change = threading.Condition()
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe()
         self._selector.register(self._wake_read, selectors.EVENT_READ)
@@ -51,6 +54,19 @@ class CarrierWatcher:
     def start(self) -> None:
         """Begin to report."""
         self._thread.start()
+
+    def wait_for(self, machine: str, interface: str, up: bool, since_s: float) -> float | None:
+        """Return when the interface got into this state, if that was after `since_s`.
+
+        Waits a moment for it to come, and returns None if it does not.
+        """
+        key = (machine, interface)
+
+        def has_come() -> bool:
+            return self._up[key] == up and self._changed_s.get(key, since_s) > since_s
+
+        with self._change:
+            return self._changed_s[key] if self._change.wait_for(has_come, WAIT_S) else None
 
     def stop(self) -> None:
         """Stop reporting and close the sockets."""
@@ -80,7 +96,10 @@ class CarrierWatcher:
         now_s = time.monotonic()
         for name, up in parse_links(data):
             if self._up.get((machine, name), up) != up:
-                self._up[machine, name] = up
+                with self._change:
+                    self._up[machine, name] = up
+                    self._changed_s[machine, name] = now_s
+                    self._change.notify_all()
                 self._on_carrier(now_s, machine, name, up)
 
 

@@ -58,8 +58,8 @@ def _list(arguments: argparse.Namespace) -> int:
     for name, summary in list_topologies():
         topologies.add_row(name, summary)
     runs = table("run", "outcome", "reason")
-    for summary in list_runs(arguments.out):
-        runs.add_row(str(summary.path), summary.outcome, summary.reason or "")
+    for run in list_runs(arguments.out):
+        runs.add_row(str(run.path), run.outcome, run.reason or "")
     for each in (experiments, topologies):
         console.print(each)
     console.print(runs if runs.row_count else f"no runs in {arguments.out}")

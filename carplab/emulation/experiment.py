@@ -25,7 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from carplab.command_line import Parser, run_command
 from carplab.errors import CarplabError, UsageError
@@ -212,16 +212,19 @@ def options_from(arguments: argparse.Namespace) -> Options:
     return options
 
 
-def run_experiment(build: Build) -> None:
+def run_experiment(build: Build) -> NoReturn:
     """Run the experiment of this function as a script; ends the process with its exit code."""
-    from carplab.emulation.runner import run
-
     path = Path(inspect.getfile(build))
-    description = inspect.getdoc(sys.modules[build.__module__])
-    parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(
+        prog=path.name,
+        description=inspect.getdoc(sys.modules[build.__module__]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add_options(parser)
 
     def execute(arguments: argparse.Namespace) -> int:
+        from carplab.emulation.runner import run
+
         run(Experiment(_name(path), "", build, path), options_from(arguments))
         return 0
 

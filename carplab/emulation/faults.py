@@ -17,11 +17,14 @@ barrier answered. The time of a repair is when the last cable works again, or ca
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from carplab.emulation.carpd import Carpd
+from carplab.emulation.carrier import CarrierWatcher
 from carplab.emulation.controller import ControllerClient, Effect
 from carplab.emulation.mininet_network import EmulatedNetwork
 from carplab.emulation.states import States
@@ -34,9 +37,19 @@ from carplab.scenario import (
     HANG,
     LINK_DOWN,
     LOSS,
+    NETWORK_FAULTS,
     REBOOT,
     Fault,
 )
+
+
+@dataclass(frozen=True)
+class _Active:
+    kind: str
+    segment: str
+    host: str
+    number: int
+
 
 OnProcess = Callable[[float, str, str], None]  # monotonic seconds, firewall, what happened to carpd
 
@@ -49,6 +62,7 @@ class FaultMaker:
         network: Network,
         emulated: EmulatedNetwork,
         controller: ControllerClient,
+        carriers: CarrierWatcher,
         carpds: dict[str, Carpd],
         states: States,
         on_process: OnProcess,
@@ -56,27 +70,17 @@ class FaultMaker:
         self._network = network
         self._emulated = emulated
         self._controller = controller
+        self._carriers = carriers
         self._carpds = carpds
         self._states = states
         self._on_process = on_process
-        self._active: list[int] = []
+        self._active: list[_Active] = []
+        self._made_s = 0.0
 
     def make(self, fault: Fault) -> float:
         """Make the fault; return when it took effect, on the monotonic clock."""
-        if fault.kind in (CRASH, DAEMON_KILL):
-            effective_s = self._kill(fault.host)
-        elif fault.kind == HANG:
-            effective_s = self._carpds[fault.host].freeze()
-            self._on_process(effective_s, fault.host, f"carpd frozen (pid {self._pid(fault)})")
-        elif fault.kind == REBOOT:
-            effective_s = self._shut_down(fault.host)
-        else:
-            return self._inject([(fault.segment, fault.host)], fault.kind, **_options(fault))
-        if fault.kind in (CRASH, REBOOT):
-            self._cut_off(fault.host)
-        if fault.kind == HANG:
-            self._inject(self._cables(fault.host), BLACKHOLE, direction="both")
-        return effective_s
+        self._made_s = self._make(fault)
+        return self._made_s
 
     def repair(self, fault: Fault) -> float:
         """Repair the fault; return when that took effect, on the monotonic clock."""
@@ -85,12 +89,25 @@ class FaultMaker:
         if fault.kind == HANG:
             thawed_s = self._carpds[fault.host].thaw()
             self._on_process(thawed_s, fault.host, f"carpd continued (pid {self._pid(fault)})")
-            return self._lift()
-        repaired_s = self._lift()
+        # A flap may be over by itself: then its last edge was the repair.
+        repaired_s = self._lift(self._made_s if fault.kind == FLAP else time.monotonic())
         if fault.kind in (CRASH, REBOOT):
             self._set_direct_links(fault.host, "up")
             self._start(fault.host)
         return repaired_s
+
+    def _make(self, fault: Fault) -> float:
+        if fault.kind in NETWORK_FAULTS:
+            return self._inject([(fault.segment, fault.host)], fault.kind, **_options(fault))
+        if fault.kind == HANG:
+            frozen_s = self._carpds[fault.host].freeze()
+            self._on_process(frozen_s, fault.host, f"carpd frozen (pid {self._pid(fault)})")
+            self._inject(self._cables(fault.host), BLACKHOLE, direction="both")
+            return frozen_s
+        gone_s = self._shut_down(fault.host) if fault.kind == REBOOT else self._kill(fault.host)
+        if fault.kind in (CRASH, REBOOT):
+            self._cut_off(fault.host)
+        return gone_s
 
     def _pid(self, fault: Fault) -> int:
         return self._carpds[fault.host].pid
@@ -124,21 +141,38 @@ class FaultMaker:
 
     def _inject(self, cables: Sequence[tuple[str, str]], kind: str, **options: Any) -> float:
         """Put the fault on all cables at once; return when the first one had it."""
+        asked_s = time.monotonic()
 
         def inject(cable: tuple[str, str]) -> Effect:
             return self._controller.inject(kind, *cable, **options)
 
         with ThreadPoolExecutor(len(cables)) as pool:
             effects = list(pool.map(inject, cables))
-        self._active = [effect.answer["id"] for effect in effects]
-        return min(effect.monotonic_s for effect in effects)
+        self._active = [
+            _Active(kind, *cable, effect.answer["id"])
+            for cable, effect in zip(cables, effects, strict=True)
+        ]
+        return min(
+            self._seen(active, up=False, since_s=asked_s) or effect.monotonic_s
+            for active, effect in zip(self._active, effects, strict=True)
+        )
 
-    def _lift(self) -> float:
+    def _lift(self, since_s: float) -> float:
         """Take the active faults of the network away; return when the last one was gone."""
-        with ThreadPoolExecutor(len(self._active)) as pool:
-            effects = list(pool.map(self._controller.lift, self._active))
-        self._active = []
-        return max(_lifted_s(effect) for effect in effects)
+        lifted, self._active = self._active, []
+        with ThreadPoolExecutor(len(lifted)) as pool:
+            effects = list(pool.map(self._controller.lift, (active.number for active in lifted)))
+        return max(
+            self._seen(active, up=True, since_s=since_s) or effect.monotonic_s
+            for active, effect in zip(lifted, effects, strict=True)
+        )
+
+    def _seen(self, active: _Active, up: bool, since_s: float) -> float | None:
+        """When the machine saw the carrier change: before the switch answers the barrier."""
+        if active.kind not in (LINK_DOWN, FLAP):
+            return None
+        interface = interface_name(active.host, active.segment)
+        return self._carriers.wait_for(active.host, interface, up, since_s)
 
     def _set_direct_links(self, host: str, state: str) -> None:
         for link in self._network.links:
@@ -161,11 +195,3 @@ def _options(fault: Fault) -> dict[str, Any]:
     if fault.kind == FLAP:
         return {"period_s": fault.period_s, "count": fault.count}
     return {}
-
-
-def _lifted_s(effect: Effect) -> float:
-    """A flap that has run its course was over with its last edge, not when it was taken off."""
-    edges = effect.answer.get("edges") or []
-    if edges and edges[-1]["up"]:
-        return float(edges[-1]["monotonic_s"])
-    return effect.monotonic_s

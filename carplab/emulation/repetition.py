@@ -127,7 +127,7 @@ class Repetition:
         self._emulated.build()
         client = ControllerClient(self._controller.api_port)
         client.wait_connected(self._network)
-        self._watch_carriers(self._emulated)
+        carriers = self._watch_carriers(self._emulated)
         if self._plan.options.pcap:
             self._capture = Capture(self._folder.path, self._plan.registry.add_process)
             self._capture.start(self._network, self._emulated)
@@ -137,10 +137,16 @@ class Repetition:
             for router in self._network.routers
         }
         self._faults = FaultMaker(
-            self._network, self._emulated, client, self._carpds, self._states, self._on_process
+            self._network,
+            self._emulated,
+            client,
+            carriers,
+            self._carpds,
+            self._states,
+            self._on_process,
         )
 
-    def _watch_carriers(self, emulated: EmulatedNetwork) -> None:
+    def _watch_carriers(self, emulated: EmulatedNetwork) -> CarrierWatcher:
         self._carriers = CarrierWatcher(self._on_carrier)
         for router in self._network.routers:
             names = [interface_name(router.name, each.segment) for each in router.interfaces]
@@ -149,6 +155,7 @@ class Repetition:
             names = [interface_name(host.name, host.segment)]
             self._carriers.add(host.name, emulated.node(host.name).pid, names)
         self._carriers.start()
+        return self._carriers
 
     def _settle(self) -> None:
         preferred = self._scenario.preferred

@@ -71,7 +71,7 @@ class _Runner:
         series.write_series(**self._description())
         try:
             for number, drawn in enumerate(phases, start=1):
-                self._run_once(series.repetition(number), number, drawn)
+                self._run_once(series.repetition(number, Origin.now()), number, drawn)
         except BaseException as error:
             noted = self._plan.interruption.noted
             outcome = "interrupted" if noted else "failed"

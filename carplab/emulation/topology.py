@@ -17,6 +17,7 @@ from mininet.node import OVSSwitch
 from mininet.topo import Topo
 
 from carplab.emulation import carpd_config
+from carplab.emulation.machine import choose_datapath, try_kernel_datapath
 from carplab.errors import CarplabError
 from carplab.network import (
     Host,
@@ -32,6 +33,7 @@ USER = "user"
 CARPD_DEADLINE_S = 5
 
 RUN_DIR = Path("/run/carpd")
+PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
 class Switch(OVSSwitch):  # type: ignore[misc]
@@ -94,6 +96,7 @@ class Firewall(Machine):
                 self._process.kill()
             self._process = None
             self._configuration.unlink(missing_ok=True)
+            self._configuration.with_suffix(".log").unlink(missing_ok=True)
         super().terminate()
 
 
@@ -148,6 +151,16 @@ def _daemon_options(router: Router, carpd: str, run_dir: Path) -> dict[str, str]
     configuration = run_dir / f"{router.name}.toml"
     configuration.write_text(carpd_config.render(router, run_dir))
     return {"carpd": carpd, "configuration": str(configuration)}
+
+
+def standalone_options() -> dict[str, Any]:
+    """Return the options of NetworkTopo for `mn`, which asks for the topology alone.
+
+    The datapath that works here, and carpd, where `make setup` has installed it.
+    """
+    datapath, _ = choose_datapath(try_kernel_datapath())
+    carpd = PROJECT / ".venv" / "bin" / "carpd"
+    return {"datapath": datapath, "carpd": str(carpd) if carpd.exists() else ""}
 
 
 def router_commands(network: Network, router: Router, datapath: str) -> list[str]:

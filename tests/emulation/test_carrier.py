@@ -70,6 +70,8 @@ def test_pulled_cable_is_reported_once_each_way(namespace: subprocess.Popen[byte
             at_s, machine, interface, is_up = seen.get(timeout=5)
             assert (machine, interface, is_up) == ("fw1", "va", up)
             assert asked_s < at_s < time.monotonic()
+            assert watcher.wait_for("fw1", "va", up, asked_s) == at_s
         assert seen.empty()
+        assert watcher.wait_for("fw1", "va", False, asked_s) is None
     finally:
         watcher.stop()
