@@ -153,7 +153,10 @@ def judge_switch(machine: Machine) -> Finding:
     if not machine.root:
         return Finding("Open vSwitch", "unknown", f"{version}; only root can ask whether it runs")
     if openvswitch.is_running():
-        return Finding("Open vSwitch", "ok", f"{version}, runs")
+        who = (
+            " (carplab started it and leaves it running)" if openvswitch.was_started_here() else ""
+        )
+        return Finding("Open vSwitch", "ok", f"{version}, runs{who}")
     follows = "the first experiment starts it and leaves it running"
     return Finding(
         "Open vSwitch", "note", f"{version}, does not run", follows, openvswitch.start_command()

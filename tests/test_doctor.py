@@ -39,6 +39,7 @@ BROKEN = Trial(False, "no such thing")
 @pytest.fixture(autouse=True)
 def all_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openvswitch, "is_running", lambda: True)
+    monkeypatch.setattr(openvswitch, "was_started_here", lambda: False)
     monkeypatch.setattr(doctor, "try_controller", lambda framework: "")
 
 
@@ -110,6 +111,11 @@ def test_switch_that_does_not_run_is_started_by_the_first_experiment(
     finding = examine()["Open vSwitch"]
     assert finding.level == "note"
     assert finding.mend == openvswitch.start_command()
+
+
+def test_switch_that_carplab_started_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvswitch, "was_started_here", lambda: True)
+    assert "carplab started it" in examine()["Open vSwitch"].found
 
 
 def test_controller_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ SYSTEMD_RUNS = Path("/run/systemd/system")  # sd_booted(3)
 OVS_CTL = Path("/usr/share/openvswitch/scripts/ovs-ctl")  # ovs-ctl(8)
 RUN_DIR = Path("/var/run/openvswitch")
 SERVICE = "openvswitch-switch"
+NOTE = RUN_DIR / "started-by-carplab"  # holds the pid of the daemon that was started
 START_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 5
 INSTALL = "run `make setup`, or `sudo apt-get install openvswitch-switch`"
@@ -49,7 +50,13 @@ def ensure_running() -> bool:
         if time.monotonic() > deadline_s:
             raise CarplabError(f"Open vSwitch does not start: {said or 'it says nothing'}")
         time.sleep(0.05)
+    NOTE.write_text(_switch_pid())
     return True
+
+
+def was_started_here() -> bool:
+    """Whether the daemon that runs now was started by `ensure_running`, of any run."""
+    return NOTE.exists() and NOTE.read_text() == _switch_pid()
 
 
 def start_command() -> str:
@@ -57,6 +64,10 @@ def start_command() -> str:
     if SYSTEMD_RUNS.is_dir():
         return f"sudo systemctl start {SERVICE}"
     return f"sudo {OVS_CTL} start --system-id=random"
+
+
+def _switch_pid() -> str:
+    return (RUN_DIR / "ovs-vswitchd.pid").read_text().strip()
 
 
 def _start_service() -> str:

@@ -24,10 +24,12 @@ exec "$1" -c '
 from pathlib import Path
 from carplab.emulation import openvswitch
 openvswitch.SYSTEMD_RUNS = Path("/no-systemd-here")
-print(openvswitch.is_running(), openvswitch.ensure_running())
-print(openvswitch.is_running(), openvswitch.ensure_running())
+for _ in range(2):
+    print(openvswitch.is_running(), openvswitch.was_started_here(), openvswitch.ensure_running())
 '
 """
+# On each line: did it run, was it carplab that started it, did this call start it?
+STARTED_ONCE = "False False True\nTrue True False\n"
 
 
 def start_in_container(broken_script: str) -> str:
@@ -43,7 +45,7 @@ def start_in_container(broken_script: str) -> str:
 
 @pytest.mark.mininet
 def test_starts_where_nothing_has_and_only_once() -> None:
-    assert start_in_container("") == "False True\nTrue False\n"
+    assert start_in_container("") == STARTED_ONCE
 
 
 @pytest.mark.mininet
@@ -51,7 +53,7 @@ def test_starts_where_the_kernel_module_cannot_be_loaded(tmp_path: Path) -> None
     script = tmp_path / "ovs-kmod-ctl"
     script.write_text("#!/bin/sh\necho no module here\nexit 1\n")
     script.chmod(0o755)
-    assert start_in_container(str(script)) == "False True\nTrue False\n"
+    assert start_in_container(str(script)) == STARTED_ONCE
 
 
 def test_missing_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
