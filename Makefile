@@ -2,7 +2,7 @@
 .PHONY: help setup run test test-pure test-pythons lint report clean
 
 PYTHON := .venv/bin/python
-RESULTS ?= results/cable-pull
+RESULTS ?= results
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ lint: setup ## ruff and mypy
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m mypy
 
-report: setup ## render the HTML report of the newest run (RESULTS=FOLDER for another)
+report: setup ## render the HTML report of every run in results/ (RESULTS=FOLDER for another)
 	@.venv/bin/carplab report $(RESULTS)
 
 clean: ## remove what a killed run left on the machine, and the caches here (results and .venv stay)

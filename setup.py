@@ -49,7 +49,7 @@ setup(
     ],
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["carplab", "carplab.*", "topo", "controllers", "experiments"]),
-    package_data={"carplab": ["py.typed"], "carplab.analysis": ["*.html", "*.j2", "*.css"]},
+    package_data={"carplab": ["py.typed"], "carplab.analysis": ["*.css", "*.j2"]},
     install_requires=[
         "jinja2>=3.1",
         "matplotlib>=3.8",

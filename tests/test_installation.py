@@ -108,3 +108,13 @@ def test_every_module_is_in_a_package_that_gets_installed(metadata: dict[str, An
         for path in (ROOT / top).rglob("*.py"):
             package = ".".join(path.parent.relative_to(ROOT).parts)
             assert package in metadata["packages"], f"{package} lacks an __init__.py"
+
+
+def test_every_other_file_of_a_package_gets_installed(metadata: dict[str, Any]) -> None:
+    for top in PACKAGES:
+        for path in (ROOT / top).rglob("*.*"):
+            if path.suffix in {".py", ".pyc"}:
+                continue
+            package = ".".join(path.parent.relative_to(ROOT).parts)
+            patterns = metadata["package_data"].get(package, [])
+            assert any(path.match(pattern) for pattern in patterns), f"{path} is left out"
