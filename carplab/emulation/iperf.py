@@ -1,0 +1,156 @@
+"""TCP throughput from the client to the server as the receiver sees it, by iperf3 or iperf 2.
+
+The sender paces itself: a switch in user space would spend a whole processor on a rate limit in the
+network. Its ``-b`` alone keeps an average over the whole test, so that it would make up for an
+outage with a burst at full speed, which disturbs the switch in the very moment that is measured; so
+the kernel paces the connection too (``--fq-rate``, SO_MAX_PACING_RATE in socket(7); TCP does that by
+itself, without the fq queueing discipline), a tenth faster.
+
+Each line of the server is stamped when it arrives. iperf says when an interval began and ended in
+seconds since its test began; the test began no later than any line's arrival minus the end of its
+interval. The earliest of these is the anchor: late by the fastest line's way through the pipe.
+iperf3 rounds its times to 10 ms.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from carplab.emulation.traffic import (
+    READY_DEADLINE_S,
+    Endpoint,
+    Line,
+    Process,
+    Traffic,
+    read_lines,
+)
+from carplab.recording import IPERF, Row
+
+RATE_MBPS = 20.0
+INTERVAL_S = 0.1
+_HEADROOM = 1.1  # of the kernel's pacing over the average that is asked for
+_BLOCK = "16K"  # bytes a read: at 20 Mbit/s the default of 128K would be one or two an interval
+
+_INTERVAL = re.compile(
+    r"\[ *\d+\] +(?P<start>[\d.]+)- *(?P<end>[\d.]+) +sec +[\d.]+ +[KMG]?Bytes"
+    r" +(?P<rate>[\d.]+) +(?P<unit>[KMG]?)bits/sec"
+)
+_CONNECTED = re.compile(r"\[ *\d+\] local \S+ port \d+ connected with ")
+_MEGA = {"": 1e-6, "K": 1e-3, "M": 1.0, "G": 1e3}
+
+
+class IperfTraffic(Traffic):
+    """One TCP connection of a run: its average rate in Mbit/s, the length of an interval in s."""
+
+    name = "iperf"
+    table = IPERF
+    tool: ClassVar[str]
+
+    def __init__(
+        self, rate_mbps: float = RATE_MBPS, interval_s: float = INTERVAL_S, port: int = 5201
+    ) -> None:
+        super().__init__()
+        self._rate_mbps = rate_mbps
+        self._interval_s = interval_s
+        self._port = port
+        self._output: Path | None = None
+
+    def start(self, client: Endpoint, server: Endpoint, raw_dir: Path) -> None:
+        self._output = raw_dir / f"{self.tool}-server.txt"
+        argv = self._server_command()
+        self._server = Process(f"{self.tool} server", server, argv, self._output, stamped=True)
+        self._wait(
+            self._listens,
+            READY_DEADLINE_S,
+            f"the {self.tool} server on {server.name} did not listen on port {self._port} "
+            f"within {READY_DEADLINE_S:g} s",
+        )
+        argv = self._client_command(server.address)
+        words = raw_dir / f"{self.tool}-client.txt"
+        self._client = Process(f"{self.tool} client", client, argv, words, stamped=True)
+
+    def collect(self, origin_s: float) -> list[Row]:
+        return [] if self._output is None else parse(read_lines(self._output), origin_s)
+
+    def _listens(self) -> bool:
+        return self._server is not None and "Server listening on" in self._server.text()
+
+    def _has_flowed(self) -> bool:
+        return any(row[2] for row in self.collect(0.0))
+
+    def _pacing(self) -> list[str]:
+        kernel_mbps = self._rate_mbps * _HEADROOM
+        return ["-b", f"{self._rate_mbps:g}M", "--fq-rate", f"{kernel_mbps:g}M"]
+
+    @abstractmethod
+    def _server_command(self) -> list[str]: ...
+
+    @abstractmethod
+    def _client_command(self, address: str) -> list[str]: ...
+
+
+class Iperf3Traffic(IperfTraffic):
+    """iperf3 3.12 (Debian 12) or 3.18 (Debian 13). ``--forceflush``: a line when it is due."""
+
+    tool = "iperf3"
+
+    def _server_command(self) -> list[str]:
+        return self._command("-s", "-i", f"{self._interval_s:g}")
+
+    def _client_command(self, address: str) -> list[str]:
+        return self._command(
+            "-c", address, *self._pacing(), "-l", _BLOCK, "-t", "0", "-i", "1"
+        )  # -t 0: until it is stopped
+
+    def _command(self, *arguments: str) -> list[str]:
+        common = ["-p", str(self._port), "-f", "k", "--forceflush"]
+        return ["env", "LC_ALL=C", "iperf3", *arguments, *common]
+
+
+class Iperf2Traffic(IperfTraffic):
+    """iperf 2.1.8 (Debian 12) or 2.2.1 (Debian 13)."""
+
+    tool = "iperf"
+
+    def __init__(
+        self, rate_mbps: float = RATE_MBPS, interval_s: float = INTERVAL_S, port: int = 5001
+    ) -> None:
+        super().__init__(rate_mbps, interval_s, port)
+
+    def _server_command(self) -> list[str]:
+        return self._command("-s", "-i", f"{self._interval_s:g}")
+
+    def _client_command(self, address: str) -> list[str]:
+        a_day = "86400"
+        return self._command("-c", address, *self._pacing(), "-t", a_day, "-i", "1")
+
+    def _command(self, *arguments: str) -> list[str]:
+        common = ["-p", str(self._port), "-f", "k", "-l", _BLOCK]
+        return ["env", "LC_ALL=C", "iperf", *arguments, *common]
+
+
+def parse(lines: Iterable[Line], origin_s: float) -> list[Row]:
+    """Turn the server's output, of iperf3 or iperf 2, into rows: start, end (seconds), Mbit/s.
+
+    The summary at the end is left out; it begins before the last interval ended.
+    """
+    began_s = float("inf")
+    intervals: list[tuple[float, float, float]] = []
+    ended_s = 0.0
+    for line in lines:
+        if _CONNECTED.match(line.text):  # only iperf 2 says so at once
+            began_s = min(began_s, line.arrived_s)
+        match = _INTERVAL.match(line.text)
+        if match is None or float(match["start"]) < ended_s:
+            continue
+        start_s, ended_s = float(match["start"]), float(match["end"])
+        began_s = min(began_s, line.arrived_s - ended_s)
+        if ended_s > start_s:
+            mbps = float(match["rate"]) * _MEGA[match["unit"]]
+            intervals.append((start_s, ended_s, mbps))
+    anchor_s = began_s - origin_s
+    return [(anchor_s + start_s, anchor_s + end_s, mbps) for start_s, end_s, mbps in intervals]
