@@ -67,10 +67,12 @@ class Carpdev:
 
     def announce(self, vhid: int) -> None:
         """Tell the segment where the virtual addresses are now. Raises OSError."""
+        # The Ethernet source is the virtual MAC too, where BSD has the real one: with unicast peers no
+        # advertisement tells the switches that the virtual MAC has moved.
         mac = virtual_mac(vhid)
         for address in self._hosts[vhid].addresses:
             if address.version == 4:
-                self.socket.send_frame(gratuitous_arp(self.link.mac, mac, address))
+                self.socket.send_frame(gratuitous_arp(mac, mac, address))
             else:
                 self.socket.send_frame(unsolicited_na(mac, address))
 

@@ -112,6 +112,9 @@ def _connect(path: Path, timeout_s: float) -> socket.socket:
     except (FileNotFoundError, ConnectionRefusedError):
         connection.close()
         raise CarplabError(f"no carpd is running at {path}") from None
+    except BlockingIOError:
+        connection.close()
+        raise CarplabError("carpd does not answer on its control socket") from None
     except OSError as error:
         connection.close()
         raise CarplabError(f"{path}: {error.strerror or error}") from None

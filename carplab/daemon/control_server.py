@@ -166,6 +166,6 @@ def _listen(path: Path) -> socket.socket:
         raise CarplabError(f"control socket {path}: {error.strerror or error}") from None
     finally:
         os.umask(previous)
-    listener.listen(16)
+    listener.listen(_MAX_CLIENTS)
     listener.setblocking(False)
     return listener

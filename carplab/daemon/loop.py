@@ -68,20 +68,29 @@ def run(config: DaemonConfig) -> None:
     """Be carpd until SIGTERM or SIGINT. Raises CarplabError when it cannot start."""
     with contextlib.ExitStack() as stack:
         stop_signal = stack.enter_context(_stop_signals())
-        instance = Instance(config.run_dir, config.name)
-        stack.callback(instance.release)
-        netlink = RouteSocket()
-        stack.callback(netlink.close)
-        place = this_place()
-        clean_up_remains(instance.state_path, place, netlink, log)
-        check_addresses(config, {name: _own_addresses(netlink, name) for name in config.interfaces})
-        journal = Journal(instance.state_path, place)
-        stack.callback(journal.take_back, netlink)
-        daemon = Daemon(config, netlink, journal)
-        stack.callback(daemon.close)
-        daemon.start(instance.socket_path)
+        try:
+            daemon = _start(config, stack)
+        except OSError as error:
+            raise CarplabError(f"cannot start: {error}") from None
         daemon.serve(stop_signal)
         daemon.stop()
+
+
+def _start(config: DaemonConfig, stack: contextlib.ExitStack) -> Daemon:
+    """A running daemon; `stack` gets what takes everything back, also when this fails."""
+    instance = Instance(config.run_dir, config.name)
+    stack.callback(instance.release)
+    netlink = RouteSocket()
+    stack.callback(netlink.close)
+    place = this_place()
+    clean_up_remains(instance.state_path, place, netlink, log)
+    check_addresses(config, {name: _own_addresses(netlink, name) for name in config.interfaces})
+    journal = Journal(instance.state_path, place)
+    stack.callback(journal.take_back, netlink)
+    daemon = Daemon(config, netlink, journal)
+    stack.callback(daemon.close)
+    daemon.start(instance.socket_path)
+    return daemon
 
 
 class Daemon:
@@ -104,7 +113,7 @@ class Daemon:
     def start(self, socket_path: Path) -> None:
         """Make what the virtual hosts need, then let them run. Raises CarplabError."""
         self._selector.register(self._watch, selectors.EVENT_READ, self._read_news)
-        self._set_host_sysctls()
+        self._journal.set_sysctls(vmac.HOST_SYSCTLS)
         links = {link.name: link for link in self._netlink.links()}
         for name in self._config.interfaces:
             self._attach(links[name])
@@ -126,11 +135,16 @@ class Daemon:
 
         self._selector.register(stop_signal, selectors.EVENT_READ, stop)
         while not stopping:
-            # What was heard comes before the timers: after a pause, a BACKUP must see that the
-            # MASTER lives before it may conclude that it does not.
-            for key, mask in self._selector.select(self._patience_s()):
-                key.data(mask)
-            self._handle_timers()
+            self._serve_ready(self._patience_s())
+            if self._timer_is_due():
+                # A BACKUP that was paused must see that the MASTER lives before it concludes that
+                # it does not: a wait that timed out has not looked at the sockets again.
+                self._serve_ready(0.0)
+                self._handle_timers()
+
+    def _serve_ready(self, patience_s: float | None) -> None:
+        for key, mask in self._selector.select(patience_s):
+            key.data(mask)
 
     def stop(self) -> None:
         """Bow out, and give the addresses back."""
@@ -148,12 +162,6 @@ class Daemon:
         self._watch.close()
         self._selector.close()
 
-    def _set_host_sysctls(self) -> None:
-        try:
-            self._journal.set_sysctls(vmac.HOST_SYSCTLS)
-        except OSError as error:
-            raise CarplabError(f"cannot set {error.filename}: {error.strerror}") from None
-
     # Timers
 
     def _patience_s(self) -> float | None:
@@ -161,11 +169,13 @@ class Daemon:
         timer = self._node.get_timer()
         return None if timer is None else max(0.0, timer - time.monotonic())
 
-    def _handle_timers(self) -> None:
+    def _timer_is_due(self) -> bool:
         timer = self._node.get_timer()
-        if timer is not None and timer <= time.monotonic():
-            self._node.handle_timer(time.monotonic())
-            self._perform_actions()
+        return timer is not None and timer <= time.monotonic()
+
+    def _handle_timers(self) -> None:
+        self._node.handle_timer(time.monotonic())
+        self._perform_actions()
 
     # Interfaces
 
@@ -365,10 +375,17 @@ class Daemon:
 
     def _handle(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what a client of the control socket asks for. Raises ValueError with a sentence."""
+        if request.get("command") == "status":
+            return status.report(self._config, self._node.status(), time.monotonic())
+        try:
+            self._obey(request, time.monotonic())
+        except TransitionError as error:
+            raise ValueError(str(error)) from None
+        self._perform_actions()
+        return {}
+
+    def _obey(self, request: dict[str, Any], now: float) -> None:
         command = request.get("command")
-        now = time.monotonic()
-        if command == "status":
-            return status.report(self._config, self._node.status(), now)
         if command == "demote":
             self._node.demote(_whole_number(request, "delta"), "carpd demote", now)
         elif command == "down":
@@ -379,8 +396,6 @@ class Daemon:
             self._node.force(self._key(request), _forced_state(request), now)
         else:
             raise ValueError(f"unknown command {command!r}")
-        self._perform_actions()
-        return {}
 
     def _key(self, request: dict[str, Any]) -> VirtualHostKey:
         vhid = _whole_number(request, "vhid")
