@@ -224,7 +224,7 @@ def judge_programs(machine: Machine) -> Iterator[Finding]:
             continue
         level: Level = "gap" if needed else "note"
         mend = f"sudo apt-get install --no-install-recommends {package}"
-        yield Finding(name, level, "not installed", f"without it: no {purpose}", mend)
+        yield Finding(name, level, "not installed", f"needed for {purpose}", mend)
 
 
 def judge_settings(machine: Machine) -> Iterator[Finding]:

@@ -15,9 +15,9 @@ say() { echo "setup: $*"; }
 fail() { echo "setup: $*" >&2; exit 1; }
 
 list_missing_packages() {
-  local installed
-  installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${PACKAGES[@]}" 2>/dev/null | sed -n 's/^installed //p')
-  comm -23 <(printf '%s\n' "${PACKAGES[@]}" | sort) <(sort <<<"$installed")
+  # dpkg-query fails when it does not know one of them, and still lists the others.
+  comm -23 <(printf '%s\n' "${PACKAGES[@]}" | sort) \
+    <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${PACKAGES[@]}" 2>/dev/null | sed -n 's/^installed //p' | sort)
 }
 
 # Of the services that come with these packages only Open vSwitch may start. Debian's mininet and others bring
