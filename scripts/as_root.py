@@ -30,10 +30,8 @@ def main() -> int:
 
 def run(command: list[str]) -> int:
     """Run the command to its end; Ctrl-C reaches it by itself, SIGTERM is passed on."""
-    # Compiled files of root's would stand in the user's way.
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     signal.signal(signal.SIGINT, lambda number, frame: None)
-    with subprocess.Popen(command, env=environment) as process:
+    with subprocess.Popen(command) as process:
         signal.signal(signal.SIGTERM, lambda number, frame: process.send_signal(number))
         code = process.wait()
     return code if code >= 0 else 128 - code

@@ -83,22 +83,25 @@ make_venv() {
   # As one directory on the path (compat) the editable install costs carpd's start nothing.
   "${pip[@]}" install --constraint constraints.txt --no-build-isolation \
     --config-settings editable_mode=compat --editable '.[controller,dev]'
-  # Compiled here, so that root's runs leave no files of root's in the checkout.
-  "$VENV/bin/python" -m compileall -q carplab controllers experiments topo || true
+  # A user's `sudo .venv/bin/carplab ...` must leave no compiled files of root's in the checkout.
+  echo 'import os, sys; sys.dont_write_bytecode |= os.environ.get("SUDO_UID", "0") != "0"' \
+    > "$("$VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/carplab-bytecode.pth"
   describe_inputs > "$STAMP"
 }
 
-# `sudo make` in a user's checkout: what root made there goes to the user.
+# `sudo make setup` in a user's checkout: what root made there goes to the user.
 give_back() {
   local owner
   owner=$(stat -c %u:%g .)
-  if [[ $EUID -eq 0 && $owner != 0:0 ]]; then chown -R --from=0 "$owner" "$@"; fi
+  [[ $EUID -ne 0 || $owner == 0:* ]] || chown -R --from=0 "$owner" "$VENV" ./*.egg-info carplab controllers experiments topo
 }
 
 mapfile -t missing < <(list_missing_packages)
 [[ ${#missing[@]} -eq 0 ]] || install_packages "${missing[@]}"
 if ! describe_inputs | cmp -s - "$STAMP"; then
   make_venv
-  give_back "$VENV" carplab* controllers experiments topo
   say "done: commands in $VENV/bin: carplab, carpd"
 fi
+# sudo's runs write no compiled files, and would compile what is new each time.
+"$VENV/bin/python" -m compileall -q carplab controllers experiments topo || true
+give_back
