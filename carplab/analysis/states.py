@@ -116,11 +116,13 @@ def transitions(events: Iterable[Event]) -> list[Transition]:
 
 
 def find_tracks(events: Sequence[Event], configured: Iterable[VirtualHostKey] = ()) -> list[Track]:
-    """Return one track for each virtual host configured or heard of.
+    """Return one track for each virtual host configured or heard of; none without a transition.
 
     In the order of the segments as they come, then of the vhid, then of the hosts as they come.
     """
     changes = transitions(events)
+    if not changes:
+        return []
     keys = list(dict.fromkeys((*configured, *(change.key for change in changes))))
     segments = list(dict.fromkeys(key.segment for key in keys))
     ordered = sorted(keys, key=lambda key: (segments.index(key.segment), key.vhid))

@@ -38,6 +38,7 @@ WIDTH_IN = 11.0
 _BAND_IN = 0.3
 _CHARACTER = 0.0078  # width of one character at the labels' size, as a part of the time axis
 _MOST_POINTS = 4000  # more are drawn as the range of their values, bin by bin
+_MOST_INTERVALS = 1000
 _BINS = 900
 _LOG_FROM = 10.0  # a logarithmic axis, where the largest value is this many times the median
 _MOST_VECTOR_BARS = 400
@@ -265,16 +266,16 @@ def _draw_ping(axes: Axes, ping: pd.DataFrame) -> None:
         return
     heard_ms = rtt_ms[~np.isnan(rtt_ms)]
     if heard_ms.size:
-        _draw_series(axes, sent_s, rtt_ms)
+        if sent_s.size > _MOST_POINTS:
+            _draw_binned(axes, sent_s, rtt_ms)
+        else:
+            axes.plot(sent_s, rtt_ms, color=BLUE, linewidth=0.9)
         _scale_rtt(axes, heard_ms)
     _draw_lost(axes, sent_s, np.isnan(rtt_ms))
 
 
-def _draw_series(axes: Axes, times_s: Times, values: Times) -> None:
-    """Draw a line, or for very many points the range and the median of each bin of time."""
-    if times_s.size <= _MOST_POINTS:
-        axes.plot(times_s, values, color=BLUE, linewidth=0.9)
-        return
+def _draw_binned(axes: Axes, times_s: Times, values: Times) -> None:
+    """Draw the range and the median of each bin of time, for very many points."""
     bins = pd.cut(times_s, _BINS, labels=False, include_lowest=True)
     grouped = pd.DataFrame({"t": times_s, "v": values}).groupby(bins)
     middles_s = grouped["t"].mean().to_numpy()
@@ -317,10 +318,14 @@ def _draw_throughput(axes: Axes, iperf: pd.DataFrame) -> None:
     if iperf.empty:
         _say(axes, "no iperf recorded")
         return
-    times_s = iperf[["start_t_s", "end_t_s"]].to_numpy().ravel()
-    mbps = np.repeat(iperf["throughput_mbps"].to_numpy(), 2)
-    axes.fill_between(times_s, mbps, color=PALE_BLUE, linewidth=0)
-    axes.plot(times_s, mbps, color=BLUE, linewidth=0.9)
+    bounds_s = iperf[["start_t_s", "end_t_s"]].to_numpy()
+    mbps = iperf["throughput_mbps"].to_numpy()
+    if mbps.size > _MOST_INTERVALS:
+        _draw_binned(axes, bounds_s.mean(axis=1), mbps)
+    else:
+        times_s, steps = bounds_s.ravel(), np.repeat(mbps, 2)
+        axes.fill_between(times_s, steps, color=PALE_BLUE, linewidth=0)
+        axes.plot(times_s, steps, color=BLUE, linewidth=0.9)
     axes.set_ylim(0, float(mbps.max()) * 1.1 or 1.0)
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
 

@@ -68,9 +68,14 @@ def test_the_state_over_time() -> None:
 
 def test_tracks_come_segment_by_segment_as_configured() -> None:
     keys = [VirtualHostKey(host, *place) for host in ("fw1", "fw2") for place in (OUTSIDE, INSIDE)]
-    found = [(track.key.segment, track.key.host) for track in find_tracks([], keys)]
+    tracks = find_tracks([carp(0.0, "fw2", INSIDE, "INIT -> BACKUP (link up)")], keys)
+    found = [(track.key.segment, track.key.host) for track in tracks]
     assert found == [("outside", "fw1"), ("outside", "fw2"), ("inside", "fw1"), ("inside", "fw2")]
-    assert {track.state_at(0.0) for track in find_tracks([], keys)} == {UNKNOWN}
+    assert [track.state_at(0.0) for track in tracks] == [UNKNOWN, UNKNOWN, UNKNOWN, BACKUP]
+
+
+def test_without_a_transition_nothing_is_known() -> None:
+    assert find_tracks([], [VirtualHostKey("fw1", *OUTSIDE)]) == []
 
 
 def test_before_carpd_starts_there_is_none() -> None:

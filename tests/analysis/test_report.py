@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from carplab.analysis.analysed import read_series
+from carplab.analysis.report import add_parser
+from carplab.analysis.run import analyse_run, analyse_series, report, windows_table
+from carplab.errors import CarplabError
+from tests.analysis.recorded import cable_pull, crash
+
+VOID = {"meta", "img", "link", "br", "hr"}
+
+
+@pytest.fixture(autouse=True)
+def _no_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+class Page(HTMLParser):
+    """What a page shows, what it loads and where it leads; fails where a tag is left open."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.text, self.sources, self.links = "", [""][:0], [""][:0]
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.feed(path.read_text())
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        self.sources += [value or "" for name, value in attrs if name == "src"]
+        self.links += [value or "" for name, value in attrs if name == "href"]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += data
+
+
+def write_series(folder: Path, dialect: str = "openbsd", repetitions: int = 3) -> Path:
+    folder.mkdir(parents=True)
+    for number in range(1, repetitions + 1):
+        recording = cable_pull(phase_s=0.2 * number)
+        recording.settings, recording.repetition = {"dialect": dialect}, number
+        recording.write(folder / f"{number:02d}")
+    about = {
+        "format": 1,
+        "experiment": "cable-pull",
+        "run": folder.name,
+        "repetitions": repetitions,
+    }
+    (folder / "series.json").write_text(json.dumps({**about, "outcome": "finished"}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A series with all its files; not to be changed."""
+    folder = write_series(tmp_path_factory.mktemp("runs") / "series")
+    analyse_series(folder)
+    return folder
+
+
+def test_a_run_gets_its_files(tmp_path: Path) -> None:
+    folder = cable_pull().write(tmp_path)
+    before = {path.name for path in folder.iterdir()}
+    analysed = analyse_run(folder)
+    written = {path.name for path in folder.iterdir()} - before
+    assert written == {"windows.csv", "timeline.png", "timeline.svg", "report.html"}
+    assert (folder / "windows.csv").read_text().count("\n") == len(analysed.windows) + 1
+    assert windows_table(analysed).row_count > 5
+
+
+def test_without_figures_only_the_windows(tmp_path: Path) -> None:
+    folder = cable_pull().write(tmp_path)
+    analyse_run(folder, figures=False)
+    assert (folder / "windows.csv").exists()
+    assert not (folder / "report.html").exists()
+
+
+def test_the_page_of_a_run(tmp_path: Path) -> None:
+    page = Page(report(cable_pull().write(tmp_path)))
+    for words in (
+        "cable-pull: 2026-11-22T11-30-00",
+        "Fault 1 (link_down fw1 outside): traffic was out for 2.898 s (theory: 2.391 to 3.391 s).",
+        "all was back after 0.550 s",
+        "carplab run cable-pull --dialect openbsd --seed 7",
+        "advbase 1, advskew 100",
+        "6.1.0",
+        "hardware interface down",
+        "10 advertisements sent and heard are in events.csv only.",
+    ):
+        assert words in page.text
+    assert "did not finish" not in page.text
+
+
+def test_the_page_needs_nothing_else(finished: Path) -> None:
+    path = finished / "report.html"
+    page = Page(path)
+    assert len(page.sources) == 2
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in page.sources)
+    assert "script" not in page.tags
+    assert "link" not in page.tags
+    assert "url(" not in path.read_text()
+    assert not re.search(r"https?://", re.sub(r"data:[^\"]+", "", path.read_text()))
+
+
+def test_the_recorded_command_is_shown(tmp_path: Path) -> None:
+    folder = cable_pull().write(tmp_path)
+    about = json.loads((folder / "run.json").read_text())
+    about["command"] = "carplab run cable-pull --seed 99 --set fw2.advskew=50"
+    (folder / "run.json").write_text(json.dumps(about))
+    assert about["command"] in Page(report(folder)).text
+
+
+def test_everything_recorded_is_escaped(tmp_path: Path) -> None:
+    recording = cable_pull()
+    recording.settings = {"dialect": "<script>alert(1)</script>", "x&y": '"<b>'}
+    recording.event(6.0, "<i>fw1</i>", "process", "", "", "<img src=x onerror=alert(2)>")
+    path = report(recording.write(tmp_path))
+    assert "<script" not in path.read_text()
+    assert "<img src=x" not in path.read_text()
+    assert "<script>alert(1)</script>" in Page(path).text
+
+
+def test_a_partial_run_says_what_is_missing(tmp_path: Path) -> None:
+    recording = crash()
+    recording.outcome = "interrupted"
+    folder = recording.write(tmp_path)
+    (folder / "ping.csv").unlink()
+    (folder / "iperf.csv").write_text("")
+    text = Page(report(folder)).text
+    assert "This run did not finish: interrupted in the phase 'end' (Ctrl-C)." in text
+    assert "ping.csv is missing." in text
+    assert "iperf.csv is empty." in text
+
+
+def test_a_run_that_recorded_nothing_has_a_page(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"format": 1, "outcome": "running"}')
+    text = Page(report(tmp_path)).text
+    assert "This run did not finish: running." in text
+    assert "probe.csv is missing." in text
+
+
+def test_a_series_gets_its_files_and_each_repetition_its_own(finished: Path) -> None:
+    for name in ("windows.csv", "distribution.png", "distribution.svg", "report.html"):
+        assert (finished / name).exists()
+    page = Page(finished / "report.html")
+    assert page.links == ["01/report.html", "02/report.html", "03/report.html"]
+    assert all((finished / link).exists() for link in page.links)
+    assert "The middle one: repetition 02" in page.text
+    assert windows_table(read_series(finished)).row_count > 5
+
+
+def test_a_series_that_was_cut_short_says_so(finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "series")
+    about = json.loads((folder / "series.json").read_text())
+    (folder / "series.json").write_text(json.dumps({**about, "repetitions": 10}))
+    assert "Of 10 repetitions 3 are here." in Page(report(folder)).text
+
+
+def test_a_series_without_repetitions_has_a_page(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "series", repetitions=0)
+    assert "No repetition has windows." in Page(report(folder)).text
+
+
+def test_a_folder_of_runs(finished: Path, tmp_path: Path) -> None:
+    cable_pull().write(tmp_path / "cable-pull" / "single")
+    shutil.copytree(finished, tmp_path / "cable-pull" / "first")
+    write_series(tmp_path / "cable-pull" / "second", "freebsd", 1)
+    (tmp_path / "crash" / "broken").mkdir(parents=True)
+    (tmp_path / "crash" / "broken" / "run.json").write_text("{")
+    page = Page(report(tmp_path))
+    assert len(page.links) == 3
+    assert all((tmp_path / link).exists() for link in page.links)
+    assert "series side by side" in page.text
+    assert len(page.sources) == 1
+    assert "run.json is damaged" in page.text
+
+
+def test_out_writes_the_page_and_nothing_else(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    cable_pull().write(runs / "single")
+    write_series(runs / "series", repetitions=2)
+    before = sorted(runs.rglob("*"))
+    for folder in (runs / "single", runs / "series", runs):
+        out = tmp_path / "out.html"
+        assert report(folder, out) == out
+        assert Page(out).text
+    assert sorted(runs.rglob("*")) == before
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_where_no_run_is_there_is_no_report(tmp_path: Path, there: bool) -> None:
+    folder = tmp_path if there else tmp_path / "nowhere"
+    with pytest.raises(CarplabError, match="no run in" if there else "is no folder"):
+        report(folder)
+
+
+def test_a_page_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    folder = cable_pull().write(tmp_path / "run")
+    with pytest.raises(CarplabError, match=r"cannot write .*out\.html: No such file"):
+        report(folder, tmp_path / "nowhere" / "out.html")
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers())
+    folder = cable_pull().write(tmp_path)
+    arguments = parser.parse_args(["report", str(folder)])
+    assert arguments.handler(arguments) == 0
+    assert capsys.readouterr().out == f"{folder / 'report.html'}\n"
+
+
+def test_the_command_line_starts_without_what_is_heavy() -> None:
+    heavy = "pandas", "matplotlib", "jinja2", "numpy"
+    code = f"import sys, carplab.analysis.report; print(set({heavy}) & set(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "set()\n"
