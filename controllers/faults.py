@@ -8,7 +8,6 @@ Injecting and lifting are then one thing: the step from one demand to another.
 from __future__ import annotations
 
 import itertools
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -323,7 +322,7 @@ def _read_choice(request: dict[str, Any], key: str, choices: Sequence[str]) -> s
 def _read_number(request: dict[str, Any], key: str, minimum: float, maximum: float) -> float:
     value = request.get(key)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not minimum <= value <= maximum:
+    if not is_number or not minimum <= value <= maximum:
         raise RefusedError(
             400, f"{key} must be a number from {minimum:g} to {maximum:g}, not {_show(value)}."
         )

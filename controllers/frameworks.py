@@ -23,6 +23,20 @@ if "os_ken" in sys.modules:
     from os_ken.ofproto import ofproto_v1_3, ofproto_v1_3_parser
 
     DISTRIBUTION = "os-ken"
+    _receive = Datapath._recv_loop
+
+    def _receive_and_release_sender(datapath: Datapath) -> None:
+        """os-ken 4.2 kills the sender of a lost connection, and native threads cannot be killed.
+
+        So it waits for the sender for ever, and tells nobody that the switch is gone. A last
+        message makes the sender look at its socket, and return.
+        """
+        try:
+            _receive(datapath)
+        finally:
+            datapath.send(b"", close_socket=True)
+
+    Datapath._recv_loop = _receive_and_release_sender
 else:
     from ryu import cfg
     from ryu.base.app_manager import AppManager
