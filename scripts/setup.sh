@@ -33,35 +33,40 @@ POLICY
   $SUDO chmod 755 /usr/sbin/policy-rc.d
 }
 
-# Prevents a service that this set-up brought along from starting at the next boot.
-disable_service() {
-  if command -v systemctl >/dev/null; then
-    $SUDO systemctl disable --quiet "$1" 2>/dev/null || true
-  else
-    $SUDO update-rc.d "$1" disable 2>/dev/null || true
-  fi
+list_enabled_services() {
+  command -v systemctl >/dev/null || return 0
+  systemctl list-unit-files --type=service --state=enabled --no-legend | awk '{ print $1 }' | sort
 }
 
-is_installed() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -q '^installed$'; }
+# Nothing that came along may start at the next boot either (ucarp brings ifupdown, which would touch the machine's
+# network). Open vSwitch may.
+disable_services_not_in() {
+  local service
+  while read -r service; do
+    case $service in openvswitch-switch.*|ovs-vswitchd.*|ovsdb-server.*) continue;; esac
+    say "disabling $service, which came along and which carplab does not need"
+    $SUDO systemctl disable --quiet "$service" </dev/null
+  done < <(comm -13 <(echo "$1") <(list_enabled_services))
+}
 
 install_packages() {
-  local missing=("$@") apt="apt-get install -y --no-install-recommends $*" had_testcontroller=yes
+  local missing=("$@") enabled output
   command -v apt-get >/dev/null || fail "no apt-get here: install ${missing[*]} with your system's packages, then try again"
   SUDO=
   if [[ $EUID -ne 0 ]]; then
-    command -v sudo >/dev/null || fail "these packages are missing and there is no sudo: as root, run: $apt"
+    command -v sudo >/dev/null ||
+      fail "packages are missing, and there is no sudo: as root, run: apt-get install --no-install-recommends ${missing[*]}"
     SUDO=sudo
   fi
-  is_installed openvswitch-testcontroller || had_testcontroller=no
-  say "installing with apt-get: ${missing[*]}"
+  say "installing with apt-get: ${missing[*]} (this takes a minute)"
   forbid_other_services
+  enabled=$(list_enabled_services)
   $SUDO apt-get update -qq </dev/null || say "apt-get update failed: going on with the package lists that are here"
   # iperf3 asks a question at its installation, needrestart may ask another; and other updates may be under way.
-  $SUDO env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l \
-    apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" </dev/null
-  if [[ $had_testcontroller == no ]] && is_installed openvswitch-testcontroller; then
-    disable_service openvswitch-testcontroller
-  fi
+  output=$($SUDO env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l \
+    apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" </dev/null 2>&1) ||
+    fail "apt-get could not install them, and said: $output"
+  disable_services_not_in "$enabled"
 }
 
 # Changes when anything does that the virtual environment is made from.
