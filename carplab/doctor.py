@@ -24,17 +24,25 @@ SETUP = "make setup"
 PRIVILEGES = "leave the container, or give it privileges (docker run --privileged)"
 STEADY_CLOCKS = ("tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page", "xen")
 
-# program in Machine.versions, its package, whether experiments need it, what it is for
-PROGRAMS: tuple[tuple[str, str, bool, str], ...] = (
-    ("ping", "iputils-ping", True, "the ping series"),
-    ("iperf3", "iperf3", True, "the TCP throughput series"),
-    ("iperf", "iperf", False, "throughput by iperf 2 instead of iperf3"),
-    ("ethtool", "ethtool", True, "switching off checksum offload on the userspace datapath"),
-    ("nft", "nftables", False, "the fault `loss`"),
-    ("tcpdump", "tcpdump", False, "captures with --pcap"),
-    ("ucarp", "ucarp", False, "tests of carpd against another CARP"),
-    ("keepalived", "keepalived", False, "comparisons with VRRP"),
-    ("conntrackd", "conntrackd", False, "firewalls that share connection state"),
+KEEP_STILL = " && sudo systemctl disable --now"
+APT_GET = "sudo apt-get install --no-install-recommends"
+# program in Machine.versions, whether experiments need it, what it is for, what installs it
+PROGRAMS: tuple[tuple[str, bool, str, str], ...] = (
+    ("ping", True, "the ping series", SETUP),
+    ("iperf3", True, "the TCP throughput series", SETUP),
+    ("iperf", False, "throughput by iperf 2 instead of iperf3", SETUP),
+    ("ethtool", True, "switching off checksum offload on the userspace datapath", SETUP),
+    ("nft", False, "the fault `loss`", SETUP),
+    ("tcpdump", False, "captures with --pcap", SETUP),
+    ("ucarp", False, "tests of carpd against another CARP", SETUP),
+    # Their packages start a service, which would act on the machine itself.
+    ("keepalived", False, "comparisons with VRRP", f"{APT_GET} keepalived{KEEP_STILL} keepalived"),
+    (
+        "conntrackd",
+        False,
+        "firewalls that share connection state",
+        f"{APT_GET} conntrackd{KEEP_STILL} conntrackd",
+    ),
 )
 BRIDGE_SETTINGS = (
     "net.bridge.bridge-nf-call-arptables",
@@ -217,13 +225,12 @@ def try_controller(framework: str) -> str:
 
 def judge_programs(machine: Machine) -> Iterator[Finding]:
     """The programs that experiments and tests call."""
-    for name, package, needed, purpose in PROGRAMS:
+    for name, needed, purpose, mend in PROGRAMS:
         version = machine.versions[name]
         if version is not None:
             yield Finding(name, "ok", version)
             continue
         level: Level = "gap" if needed else "note"
-        mend = f"sudo apt-get install --no-install-recommends {package}"
         yield Finding(name, level, "not installed", f"needed for {purpose}", mend)
 
 
