@@ -1,12 +1,12 @@
 """What a run leaves on disk: the names, columns and units of its files, in this one place.
 
 A run is a folder ``RESULTS/EXPERIMENT/RUN/`` where RUN is the wall-clock start in UTC
-(``2026-11-22T11-30-00``). A series of repetitions is such a folder with one run folder ``01``, ``02``, ...
-per repetition. Times in the tables are seconds of the monotonic clock minus the run's origin; run.json
-keeps the origin on both clocks.
+(``2026-11-22T11-30-00``). A series of repetitions is such a folder with one run folder ``01``,
+``02``, ... per repetition. Times in the tables are seconds of the monotonic clock minus the run's
+origin; run.json keeps the origin on both clocks.
 
-Nothing here needs more than the standard library. A disk that fills up in the middle of a run ends it with
-one sentence, and everything written before stays readable.
+Nothing here needs more than the standard library. A disk that fills up in the middle of a run ends
+it with one sentence, and everything written before stays readable.
 """
 
 from __future__ import annotations
@@ -107,11 +107,11 @@ class RunSummary:
     repetitions: int  #: 1 for a single run
 
 
-# --- writing ---------------------------------------------------------------------------------------------
+# --- writing ---
 
 
 class _Folder:
-    """A folder of results that is written safely: whole files atomically, owned by who called sudo."""
+    """A folder of results: whole files replaced at once, owned by the user who called sudo."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -142,7 +142,7 @@ class _Folder:
 
 
 class RunFolder(_Folder):
-    """The folder of one run while it is being written. Its methods may be called from any thread."""
+    """The folder of one run while it is written. Its methods may be called from any thread."""
 
     def __init__(self, path: Path, fields: dict[str, Any], origin: Origin) -> None:
         super().__init__(path)
@@ -294,7 +294,7 @@ class RunFolder(_Folder):
 
 
 class SeriesFolder(_Folder):
-    """The folder of a series: series.json and tables over all repetitions, a run folder for each."""
+    """The folder of a series: series.json, tables over all repetitions, a run folder for each."""
 
     def __init__(self, path: Path, fields: dict[str, Any]) -> None:
         super().__init__(path)
@@ -389,7 +389,7 @@ def _make_parents(path: Path) -> None:
 
 
 def _replace_file(target: Path, data: bytes) -> None:
-    """Write a file so that a reader, or a crash, sees the old version or the new one and no mixture."""
+    """Write a file so that a reader, or a crash, sees the old or the new version, no mixture."""
     draft = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         draft.write_bytes(data)
@@ -444,11 +444,11 @@ def _cells(row: Row) -> list[str | int | None]:
     return [f"{cell:.6f}" if isinstance(cell, float) else cell for cell in row]
 
 
-# --- reading ---------------------------------------------------------------------------------------------
+# --- reading ---
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """run.json of a run folder. Raises CarplabError when it is missing, damaged or from the future."""
+    """run.json of a run folder. Raises CarplabError when it is missing, damaged or too new."""
     return _read_json(path / RUN_FILE)
 
 
@@ -468,11 +468,11 @@ def list_runs(results: Path) -> list[RunSummary]:
 
 
 def find_table(path: Path, table: Table) -> Path:
-    """The file of a table in a run folder, plain or compressed. Raises CarplabError when neither is."""
+    """The file of a table in a run folder, plain or compressed. Raises CarplabError if neither."""
     for name in (table.file_name, table.file_name + ".gz"):
         if (path / name).is_file():
             return path / name
-    raise CarplabError(f"{path} has no {table.file_name}: was this run ended before it was written?")
+    raise CarplabError(f"{path} has no {table.file_name}: the run ended before it was written")
 
 
 def open_table(path: Path) -> TextIO:
@@ -486,7 +486,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         fields = json.loads(path.read_bytes())
     except FileNotFoundError as error:
-        raise CarplabError(f"{path.parent} is no results of a run: it has no {path.name}") from error
+        raise CarplabError(f"{path.parent} is no folder of a run: no {path.name} in it") from error
     except OSError as error:
         raise CarplabError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
@@ -495,7 +495,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise CarplabError(f"{path} is damaged: it does not say its format")
     if fields["format"] > FORMAT:
         raise CarplabError(
-            f"{path} has format {fields['format']}, this carplab reads up to {FORMAT}: update carplab"
+            f"{path} has format {fields['format']}, this carplab reads up to {FORMAT}: update it"
         )
     return fields
 

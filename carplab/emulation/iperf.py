@@ -1,10 +1,10 @@
 """TCP throughput from the client to the server as the receiver sees it, by iperf3 or iperf 2.
 
 The sender paces itself: a switch in user space would spend a whole processor on a rate limit in the
-network. Its ``-b`` alone keeps an average over the whole test, so that it would make up for an
-outage with a burst at full speed, which disturbs the switch in the very moment that is measured; so
-the kernel paces the connection too (``--fq-rate``, SO_MAX_PACING_RATE in socket(7); TCP does that by
-itself, without the fq queueing discipline), a tenth faster.
+network. Its ``-b`` alone keeps an average over the whole test: it would make up for an outage with
+a burst at full speed, and so disturb the switch in the very moment that is measured. So the kernel
+paces the connection too, a tenth faster (``--fq-rate``: SO_MAX_PACING_RATE; TCP needs no fq
+queueing discipline for it).
 
 Each line of the server is stamped when it arrives. iperf says when an interval began and ended in
 seconds since its test began; the test began no later than any line's arrival minus the end of its
@@ -57,34 +57,35 @@ class IperfTraffic(Traffic):
         self._rate_mbps = rate_mbps
         self._interval_s = interval_s
         self._port = port
-        self._output: Path | None = None
 
     def start(self, client: Endpoint, server: Endpoint, raw_dir: Path) -> None:
-        self._output = raw_dir / f"{self.tool}-server.txt"
-        argv = self._server_command()
-        self._server = Process(f"{self.tool} server", server, argv, self._output, stamped=True)
+        self._raw_dir = raw_dir
+        argv, output = self._server_command(), raw_dir / f"{self.tool}-server.txt"
+        self._server = Process(f"{self.tool} server", server, argv, output, stamped=True)
         self._wait(
             self._listens,
             READY_DEADLINE_S,
             f"the {self.tool} server on {server.name} did not listen on port {self._port} "
             f"within {READY_DEADLINE_S:g} s",
         )
-        argv = self._client_command(server.address)
-        words = raw_dir / f"{self.tool}-client.txt"
-        self._client = Process(f"{self.tool} client", client, argv, words, stamped=True)
+        argv, output = self._client_command(server.address), raw_dir / f"{self.tool}-client.txt"
+        self._client = Process(f"{self.tool} client", client, argv, output, stamped=True)
 
-    def collect(self, origin_s: float) -> list[Row]:
-        return [] if self._output is None else parse(read_lines(self._output), origin_s)
+    @classmethod
+    def read(cls, raw_dir: Path, origin_s: float) -> list[Row]:
+        return parse(read_lines(raw_dir / f"{cls.tool}-server.txt"), origin_s)
+
+    @classmethod
+    def _has_flowed(cls, raw_dir: Path) -> bool:
+        return any(row[2] for row in cls.read(raw_dir, 0.0))
 
     def _listens(self) -> bool:
         return self._server is not None and "Server listening on" in self._server.text()
 
-    def _has_flowed(self) -> bool:
-        return any(row[2] for row in self.collect(0.0))
-
     def _pacing(self) -> list[str]:
-        kernel_mbps = self._rate_mbps * _HEADROOM
-        return ["-b", f"{self._rate_mbps:g}M", "--fq-rate", f"{kernel_mbps:g}M"]
+        """Options for both tools. Plain bits: in iperf 2 the M of --fq-rate means megabytes."""
+        bits = round(self._rate_mbps * 1e6)
+        return ["-b", str(bits), "--fq-rate", str(round(bits * _HEADROOM))]
 
     @abstractmethod
     def _server_command(self) -> list[str]: ...
@@ -102,9 +103,8 @@ class Iperf3Traffic(IperfTraffic):
         return self._command("-s", "-i", f"{self._interval_s:g}")
 
     def _client_command(self, address: str) -> list[str]:
-        return self._command(
-            "-c", address, *self._pacing(), "-l", _BLOCK, "-t", "0", "-i", "1"
-        )  # -t 0: until it is stopped
+        until_stopped = ["-t", "0"]
+        return self._command("-c", address, *self._pacing(), "-l", _BLOCK, *until_stopped)
 
     def _command(self, *arguments: str) -> list[str]:
         common = ["-p", str(self._port), "-f", "k", "--forceflush"]
@@ -125,8 +125,8 @@ class Iperf2Traffic(IperfTraffic):
         return self._command("-s", "-i", f"{self._interval_s:g}")
 
     def _client_command(self, address: str) -> list[str]:
-        a_day = "86400"
-        return self._command("-c", address, *self._pacing(), "-t", a_day, "-i", "1")
+        a_day = ["-t", "86400"]
+        return self._command("-c", address, *self._pacing(), *a_day)
 
     def _command(self, *arguments: str) -> list[str]:
         common = ["-p", str(self._port), "-f", "k", "-l", _BLOCK]

@@ -19,6 +19,7 @@ from carplab.emulation.traffic import Endpoint, Line, Process, Traffic, read_lin
 from carplab.recording import PING, Row
 
 INTERVAL_S = 0.01
+CLIENT_FILE = "ping-client.txt"
 _SEQUENCES = 65536  # icmp_seq has 16 bits and starts over
 
 _REPLY = re.compile(
@@ -37,20 +38,19 @@ class PingTraffic(Traffic):
     def __init__(self, interval_s: float = INTERVAL_S) -> None:
         super().__init__()
         self._interval_s = interval_s
-        self._output: Path | None = None
 
     def start(self, client: Endpoint, server: Endpoint, raw_dir: Path) -> None:
-        self._output = raw_dir / "ping-client.txt"
+        self._raw_dir = raw_dir
         argv = command(server.address, self._interval_s)
-        self._client = Process("ping", client, argv, self._output, stamped=True)
+        self._client = Process("ping", client, argv, raw_dir / CLIENT_FILE, stamped=True)
 
-    def collect(self, origin_s: float) -> list[Row]:
-        return [] if self._output is None else parse(read_lines(self._output), origin_s)
+    @classmethod
+    def read(cls, raw_dir: Path, origin_s: float) -> list[Row]:
+        return parse(read_lines(raw_dir / CLIENT_FILE), origin_s)
 
-    def _has_flowed(self) -> bool:
-        return self._output is not None and any(
-            _REPLY.match(line.text) for line in read_lines(self._output)
-        )
+    @classmethod
+    def _has_flowed(cls, raw_dir: Path) -> bool:
+        return any(_REPLY.match(line.text) for line in read_lines(raw_dir / CLIENT_FILE))
 
 
 def command(address: str, interval_s: float) -> list[str]:

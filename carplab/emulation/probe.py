@@ -1,7 +1,7 @@
-"""The UDP probe: a packet each millisecond, client to server and back, that all windows are computed from.
+"""The UDP probe: a packet each millisecond, client to server and back. Windows come from it alone.
 
-The two processes are in :mod:`carplab.emulation.probe_process`, which also explains the stamps. This
-module starts them and joins what they recorded into the rows of probe.csv.
+The two processes are in :mod:`carplab.emulation.probe_process`, which also explains the stamps.
+This module starts them and joins what they recorded into the rows of probe.csv.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from carplab.recording import PROBE, Row
 
 PORT = 7112
 INTERVAL_S = 0.001
+CLIENT_FILE = "probe-client.txt"
+SERVER_FILE = "probe-server.txt"
 
 
 class ProbeTraffic(Traffic):
@@ -29,30 +31,28 @@ class ProbeTraffic(Traffic):
         super().__init__()
         self._interval_s = interval_s
         self._port = port
-        self._client_file: Path | None = None
-        self._server_file: Path | None = None
 
     def start(self, client: Endpoint, server: Endpoint, raw_dir: Path) -> None:
         token = secrets.token_hex(8)
         to = [server.address, str(self._port), token]
-        self._server_file = raw_dir / "probe-server.txt"
-        self._client_file = raw_dir / "probe-client.txt"
-        self._server = _run(server, "probe echo", ["echo", *to, str(self._server_file)])
+        self._raw_dir = raw_dir
+        echoed = raw_dir / SERVER_FILE
+        self._server = _run(server, "probe echo", ["echo", *to, str(echoed)])
         self._wait(
-            lambda: _begins(self._server_file, b"# listening"),
+            lambda: "listening" in read_raw(echoed).remarks,
             READY_DEADLINE_S,
             f"the probe's echo on {server.name} did not start within {READY_DEADLINE_S:g} s",
         )
-        arguments = ["send", *to, str(self._client_file), str(self._interval_s)]
+        arguments = ["send", *to, str(raw_dir / CLIENT_FILE), str(self._interval_s)]
         self._client = _run(client, "probe sender", arguments)
 
-    def collect(self, origin_s: float) -> list[Row]:
-        if self._client_file is None or self._server_file is None:
-            return []
-        return merge(read_raw(self._client_file), read_raw(self._server_file), origin_s)
+    @classmethod
+    def read(cls, raw_dir: Path, origin_s: float) -> list[Row]:
+        return merge(read_raw(raw_dir / CLIENT_FILE), read_raw(raw_dir / SERVER_FILE), origin_s)
 
-    def _has_flowed(self) -> bool:
-        return self._client_file is not None and bool(read_raw(self._client_file).received_ns)
+    @classmethod
+    def _has_flowed(cls, raw_dir: Path) -> bool:
+        return bool(read_raw(raw_dir / CLIENT_FILE).received_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +108,7 @@ def merge(client: Raw, server: Raw, origin_s: float) -> list[Row]:
 
 
 def _run(host: Endpoint, label: str, arguments: list[str]) -> Process:
-    """Start one side, isolated: it needs nothing that is installed, and its folder hides no module."""
+    """Start one side, isolated: it needs nothing installed, and its folder hides no module."""
     program = [sys.executable, "-I", "-S", str(Path(probe_process.__file__).resolve())]
     words = Path(arguments[4]).with_suffix(".err")
     return Process(label, host, [*program, *arguments], words, stamped=False)
-
-
-def _begins(path: Path | None, beginning: bytes) -> bool:
-    if path is None or not path.exists():
-        return False
-    with open(path, "rb") as file:
-        return file.read(len(beginning)) == beginning

@@ -3,23 +3,23 @@
     probe_process.py echo BIND_ADDRESS PORT TOKEN OUTPUT
     probe_process.py send SERVER_ADDRESS PORT TOKEN OUTPUT INTERVAL_S
 
-The sender sends a numbered packet each interval, the echo sends each one back. Both write what they saw
-to OUTPUT, a line each, times in nanoseconds of the monotonic clock:
+The sender sends a numbered packet each interval, the echo sends each one back. Both write what they
+saw to OUTPUT, a line each, times in nanoseconds of the monotonic clock:
 
     s SEQ TIME     sent, at this time
     r SEQ TIME     received, stamped by the kernel
     # ...          a remark: "listening", "sending", "realtime", "skipped N"
 
-The file is written every 50 ms, so that little is lost when a process is killed. Both end on SIGTERM
-and SIGINT, and by themselves when the process that started them is gone.
+The file is written every 50 ms, so that little is lost when a process is killed. Both end on
+SIGTERM and SIGINT, and by themselves when the process that started them is gone.
 
-This file is run by its path with an isolated interpreter and uses the standard library only: it starts
-in 20 ms, and takes as little as Python can from two processors that a software switch needs too.
+This file is run by its path with an isolated interpreter and uses the standard library only: it
+starts in 20 ms, and takes as little as Python can from processors that a software switch needs too.
 
-Stamps. The kernel stamps a received packet with the wall clock (SO_TIMESTAMPNS, socket(7);
-SO_TIMESTAMPING's software stamps are the same ones, Documentation/networking/timestamping.rst), long
-before a busy process gets to read it. Each batch of packets is converted with an offset between the
-clocks that is measured right after it is read: see :class:`StampClock`.
+Stamps. The kernel stamps a received packet with the wall clock, long before a busy process gets to
+read it (SO_TIMESTAMPNS, Documentation/networking/timestamping.rst; SO_TIMESTAMPING's software
+stamps are the same ones). Each batch of packets is converted with an offset between the clocks that
+is measured right after it was read: see :class:`StampClock`.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ _ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size)
 
 MAGIC = b"carp"
 PACKET = struct.Struct("!4s8sQ")  # magic, token of the run, sequence number
-_RECEIVE_BUFFER_BYTES = 512 * 1024  # some 600 small packets: bounded, and over half a second of them
+_RECEIVE_BUFFER_BYTES = 512 * 1024  # bounded, and room for over half a second of packets
 
 FLUSH_NS = 50_000_000
-READ_EVERY = 8  # packets sent between two looks at what came back; the kernel has stamped it by then
+READ_EVERY = 8  # packets sent between two looks at what came back, stamped by then
 LAST_REPLIES_S = 0.25  # how long the sender listens after its last packet
 _WAIT_S = 0.05  # an idle echo looks at signals and its parent this often
 
@@ -56,14 +56,14 @@ class StampClock:
     """Converts the kernel's wall-clock stamps to the monotonic clock, in nanoseconds.
 
     The wall clock and the monotonic clock run at the same rate (adjtime slews both), so that their
-    offset changes only when the wall clock is set. It is measured for each batch of packets: the wall
-    clock is read between two readings of the monotonic clock, and the error is at most half of the
-    time between these (below a microsecond; the tightest of up to three tries).
+    offset changes only when the wall clock is set. It is measured for each batch of packets: the
+    wall clock is read between two readings of the monotonic clock, and the error is at most half of
+    the time between these (below a microsecond; the tightest of up to three tries).
 
-    When the offset has changed since the last batch, a stamp may be from before or after the change.
-    The packet arrived after the socket was last found empty, and before now; the offset that puts it
-    there is the right one. Where both do, the change was smaller than the time between the batches,
-    and so is the error. A stamp is never put outside of those limits.
+    When the offset has changed since the last batch, a stamp may be from before or after the
+    change. The packet arrived after the socket was last found empty, and before now; the offset
+    that puts it there is the right one. Where both do, the change was smaller than the time between
+    the batches, and so is the error. A stamp is never put outside of those limits.
     """
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class StampClock:
         self._empty_ns = time.monotonic_ns()
 
     def convert(self, stamps_ns: list[int], empty_ns: int) -> list[int]:
-        """The monotonic times of a batch that was read until the socket was empty at ``empty_ns``."""
+        """The monotonic times of a batch that was read until the socket was empty, at that time."""
         former_ns, self._offset_ns = self._offset_ns, _measure_offset_ns()
         earliest_ns, self._empty_ns = self._empty_ns, empty_ns
         latest_ns = time.monotonic_ns()
@@ -115,7 +115,7 @@ class Recorder:
         self._lines.append(line)
 
     def flush_if_due(self, now_ns: int) -> None:
-        """Write what has gathered; and see whether the process that started this one is still there."""
+        """Write what has gathered, and see whether this process's parent is still there."""
         if now_ns - self._flushed_ns >= FLUSH_NS:
             self.flush()
             self._flushed_ns = now_ns
@@ -141,7 +141,9 @@ class Stop:
 class Receiver:
     """Reads what has arrived at a socket. Packets of strangers and of other runs are ignored."""
 
-    def __init__(self, udp: socket.socket, token: bytes, recorder: Recorder, *, reply: bool) -> None:
+    def __init__(
+        self, udp: socket.socket, token: bytes, recorder: Recorder, *, reply: bool
+    ) -> None:
         self._udp = udp
         self._token = token
         self._recorder = recorder
@@ -165,7 +167,7 @@ class Receiver:
             sequences.append(sequence)
             stamps_ns.append(_stamp_ns(ancillary))
         times_ns = self._clock.convert(stamps_ns, looked_ns)
-        for sequence, time_ns in zip(sequences, times_ns):
+        for sequence, time_ns in zip(sequences, times_ns, strict=True):
             self._recorder.add(b"r %d %d\n" % (sequence, time_ns))
 
 
@@ -186,8 +188,9 @@ def echo(address: str, port: int, token: bytes, recorder: Recorder) -> None:
 def send(address: str, port: int, token: bytes, recorder: Recorder, interval_s: float) -> None:
     """Send a packet each interval, on deadlines that do not drift, until asked to stop.
 
-    A deadline that is missed by a whole interval is left out, not made up for: a burst would measure
-    something else. A send that the host refuses (no route, no carrier) counts as sent, and is lost.
+    A deadline that is missed by a whole interval is left out, not made up for: a burst would
+    measure something else. A send that the host refuses (no route, no carrier) counts as sent, and
+    is lost.
     """
     stop = Stop()
     with _open_socket(address) as udp:
@@ -286,7 +289,8 @@ def main(arguments: list[str]) -> int:
                 echo(address, int(port), bytes.fromhex(token), recorder)
             recorder.flush()
     except OSError as error:
-        print(f"probe: {error.strerror or error} ({address} port {port}, {output})", file=sys.stderr)
+        where = f"{address} port {port}, {output}"
+        print(f"probe: {error.strerror or error} ({where})", file=sys.stderr)
         return 1
     return 0
 

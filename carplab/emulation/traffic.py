@@ -1,8 +1,9 @@
 """What all traffic through the firewalls has in common: two processes, their output, their rows.
 
-A tool (probe, ping, iperf) starts a process on the server's host and one on the client's, keeps what
-they print in raw files as it comes, and turns those files into the rows of one table of the run. It
-knows no Mininet: an :class:`Endpoint` brings the function that starts a process on its host.
+A tool (probe, ping, iperf) starts a process on the server's host and one on the client's, keeps
+what they print in raw files as it comes, and turns those files into the rows of one table of the
+run. It knows no Mininet: an :class:`Endpoint` brings the function that starts a process on its
+host.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ class Endpoint:
 class Line(NamedTuple):
     """A line that a process printed, with the moment of its arrival.
 
-    ``wall_offset_s`` is wall clock minus monotonic clock at that moment: it turns a wall-clock stamp in
-    the line into a monotonic one, also when the wall clock is set in the middle of a run.
+    ``wall_offset_s`` is wall clock minus monotonic clock at that moment: it turns a wall-clock
+    stamp in the line into a monotonic one, also when the wall clock is set in the middle of a run.
     """
 
     arrived_s: float
@@ -65,8 +66,9 @@ class Line(NamedTuple):
 class Process:
     """One process of a tool, with its output in a file.
 
-    ``stamped`` sends standard output through a thread that puts the moment of arrival in front of each
-    line; else the process writes the file by itself. Standard error follows standard output.
+    ``stamped`` sends the output through a thread that puts the moment of arrival in front of each
+    line; else the process writes the file by itself. Standard error goes where standard output
+    goes.
     """
 
     def __init__(self, label: str, host: Endpoint, argv: list[str], output: Path, *, stamped: bool):
@@ -103,8 +105,8 @@ class Process:
             return
         self._join_reader()
         how = f"status {status}" if status >= 0 else signal.Signals(-status).name
-        words = self.last_words()
-        raise CarplabError(f"{self.label} ended by itself ({how})" + (f": {words}" if words else ""))
+        words = self.last_words() or "it said nothing"
+        raise CarplabError(f"{self.label} ended by itself ({how}): {words}")
 
     def stop(self) -> None:
         """End the process and wait for it: SIGTERM, and SIGKILL when that does not help."""
@@ -160,6 +162,7 @@ class Traffic(ABC):
     def __init__(self) -> None:
         self._client: Process | None = None
         self._server: Process | None = None
+        self._raw_dir: Path | None = None
         self._stopped = False
 
     @abstractmethod
@@ -169,16 +172,22 @@ class Traffic(ABC):
         Raises CarplabError when one of them does not come up within 5 s.
         """
 
+    @classmethod
     @abstractmethod
-    def collect(self, origin_s: float) -> list[Row]:
-        """Return the rows of the table, with times as monotonic seconds minus ``origin_s``.
+    def read(cls, raw_dir: Path, origin_s: float) -> list[Row]:
+        """Make the rows of the table from the raw files of a run, as far as they go.
 
-        For after :meth:`stop`; what a process left that died, or never started, is read as well.
+        Times become seconds minus ``origin_s`` (monotonic).
         """
 
+    @classmethod
     @abstractmethod
-    def _has_flowed(self) -> bool:
-        """Whether anything came through yet."""
+    def _has_flowed(cls, raw_dir: Path) -> bool:
+        """Whether the raw files show that anything came through."""
+
+    def collect(self, origin_s: float) -> list[Row]:
+        """:meth:`read` what this tool left; for after :meth:`stop`. Nothing if it never started."""
+        return [] if self._raw_dir is None else self.read(self._raw_dir, origin_s)
 
     def wait_flowing(self, timeout_s: float) -> None:
         """Return when something came through.
@@ -186,7 +195,11 @@ class Traffic(ABC):
         Raises CarplabError when nothing did within ``timeout_s``, or a process died.
         """
         missing = f"no {self.name} traffic came through within {timeout_s:g} s"
-        self._wait(self._has_flowed, timeout_s, missing)
+        self._wait(
+            lambda: self._raw_dir is not None and self._has_flowed(self._raw_dir),
+            timeout_s,
+            missing,
+        )
 
     def check(self) -> None:
         """Raise CarplabError when a process died; naming it, how it ended and its last words."""
