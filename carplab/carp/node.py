@@ -122,6 +122,8 @@ class Node:
     def __init__(self, config: NodeConfig, random_counter: Callable[[], int]) -> None:
         self.config = config
         self._actions: deque[Action] = deque()
+        # Others wait for an advertisement, and taking or giving up addresses takes milliseconds.
+        self._sends: deque[SendAdvertisement] = deque()
         self._demotion = 0
         self._statistics = dict.fromkeys(STATISTICS, 0)
         self._hosts = {
@@ -140,7 +142,12 @@ class Node:
     # What to do, and when to call again
 
     def next_action(self) -> Action | None:
-        """The next thing to do, or None. Take all of them, in order, after each call."""
+        """The next thing to do, or None. Take all of them, in order, after each call.
+
+        What is to be sent comes first, then the rest as it came about.
+        """
+        if self._sends:
+            return self._sends.popleft()
         return self._actions.popleft() if self._actions else None
 
     def get_timer(self) -> float | None:
@@ -275,6 +282,8 @@ class Node:
     def _emit(self, action: Action) -> None:
         if isinstance(action, SendAdvertisement):
             self._count("opackets" if action.family == 4 else "opackets6")
+            self._sends.append(action)
+            return
         if isinstance(action, Transition) and action.new == State.MASTER.value:
             self._count("preempt")
         self._actions.append(action)

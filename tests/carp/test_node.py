@@ -111,7 +111,7 @@ def test_becoming_master_advertises_then_takes_then_announces() -> None:
     kinds = []
     while action := node.next_action():
         kinds.append(type(action).__name__)
-    assert kinds == ["Transition", "SendAdvertisement", "TakeAddresses", "Announce"]
+    assert kinds == ["SendAdvertisement", "Transition", "TakeAddresses", "Announce"]
 
 
 @pytest.mark.parametrize(("dialect", "times"), [(OPENBSD_3_8, 1), (OPENBSD, 2), (FREEBSD, 1)])
