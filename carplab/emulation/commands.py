@@ -57,12 +57,17 @@ def _list(arguments: argparse.Namespace) -> int:
     topologies = table("topology", "")
     for name, summary in list_topologies():
         topologies.add_row(name, summary)
-    runs = table("run", "outcome", "reason")
+    runs = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    runs.add_column("run", no_wrap=True)
+    runs.add_column("outcome")
+    runs.add_column("reason")
     for run in list_runs(arguments.out):
-        runs.add_row(str(run.path), run.outcome, run.reason or "")
+        runs.add_row(f"{run.experiment}/{run.run}", run.outcome, run.reason or "")
     for each in (experiments, topologies):
         console.print(each)
-    console.print(runs if runs.row_count else f"no runs in {arguments.out}")
+    console.print(f"recorded runs in {arguments.out}: {runs.row_count or 'none'}")
+    if runs.row_count:
+        console.print(runs)
     return 0
 
 

@@ -93,7 +93,10 @@ class _Runner:
         if plan.options.repeat > 1:
             title += f" {number}/{plan.options.repeat}"
         plan.display.begin(title, plan.scenario.duration_s)
-        Repetition(plan, folder, phases).execute()
+        try:
+            Repetition(plan, folder, phases).execute()
+        except CarplabError as error:
+            raise CarplabError(f"{error} (what was recorded is in {folder.path})") from None
 
     def _description(self) -> dict[str, Any]:
         scenario, options = self._plan.scenario, self._plan.options
