@@ -92,7 +92,7 @@ def run_page(analysed: AnalysedRun, timeline: bytes) -> str:
         command=_command(about),
         settings=_settings(run),
         measurement=_measurement(findings),
-        versions=_flat(about.get("versions")),
+        versions=_versions(about),
         machine=_flat(about.get("machine")),
         events=[event for event in run.events if event.kind not in UNLISTED_KINDS],
         unlisted=_unlisted(run),
@@ -118,7 +118,7 @@ def series_page(
         timeline=_inline(timeline) if timeline else None,
         command=_command({**about, **series.about}),
         settings=_settings(first.run) if first else [],
-        versions=_flat(about.get("versions")),
+        versions=_versions(about),
         machine=_flat(about.get("machine")),
     )
 
@@ -329,6 +329,13 @@ def _measurement(findings: Findings) -> list[tuple[str, str]]:
         ("longest pause between two probes", length_text(quality.longest_pause_s)),
         ("longest time without a delivery outside outages", length_text(quality.longest_stall_s)),
     ]
+
+
+def _versions(about: Mapping[str, Any]) -> list[tuple[str, str]]:
+    versions = _flat(about.get("versions"))
+    if about.get("git_commit"):
+        versions.append(("git commit", str(about["git_commit"])))
+    return versions
 
 
 def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:

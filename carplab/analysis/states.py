@@ -30,6 +30,7 @@ HUNG = "hung"
 UNKNOWN = "unknown"
 
 _TRANSITION = re.compile(r"(\w+) -> (\w+)(?: \((.*)\))?")
+_STARTED, _WOKEN = "started", "woken"
 _PROCESS_ENDS = ("killed", "ended", "exited", "died", "crashed", "stopped")
 _FAULTS_THAT_KILL = ("crash", "reboot", "daemon_kill")
 
@@ -197,44 +198,41 @@ def _together(masters: Mapping[Place, frozenset[str]]) -> list[list[frozenset[st
     return list(ranks.values())
 
 
-def _life(event: Event) -> tuple[float, str, str | None] | None:
-    """Return (time, host, state) where a host's carpd starts, ends or hangs; None: as before."""
+def _life(event: Event) -> tuple[float, str, str] | None:
+    """Return (time, host, what) where a host's carpd starts or ends, or its machine hangs."""
     words = [*event.detail.split(), "", ""]
-    states: dict[str, str | None] = {}
+    known: dict[str, str] = {}
     if event.kind == "process" and words[0] == "carpd":
-        states = {"started": INIT, **dict.fromkeys(_PROCESS_ENDS, NOT_RUNNING)}
+        known = {"started": _STARTED, **dict.fromkeys(_PROCESS_ENDS, NOT_RUNNING)}
         words = words[1:]
     elif event.kind == "fault":
-        states = {"hang": HUNG, **dict.fromkeys(_FAULTS_THAT_KILL, NOT_RUNNING)}
+        known = {"hang": HUNG, **dict.fromkeys(_FAULTS_THAT_KILL, NOT_RUNNING)}
     elif event.kind == "repair":
-        states = {"hang": None}
-    if words[0] not in states:
-        return None
-    return event.t_s, event.source, states[words[0]]
+        known = {"hang": _WOKEN}
+    return (event.t_s, event.source, known[words[0]]) if words[0] in known else None
 
 
 def _track(
-    key: VirtualHostKey,
-    changes: Sequence[Transition],
-    lives: Sequence[tuple[float, str, str | None]],
+    key: VirtualHostKey, changes: Sequence[Transition], lives: Sequence[tuple[float, str, str]]
 ) -> Track:
-    own: list[tuple[float, str | None]] = [
-        (change.t_s, change.new) for change in changes if change.key == key
-    ]
-    own += [(t_s, state) for t_s, host, state in lives if host == key.host]
+    own = [(change.t_s, change.new) for change in changes if change.key == key]
+    own += [(t_s, what) for t_s, host, what in lives if host == key.host]
     own.sort(key=lambda change: change[0])
     states = [next((change.old for change in changes if change.key == key), UNKNOWN)]
-    if own and own[0][1] == INIT and own[0][0] in _starts(key.host, lives):
+    if own and own[0][1] == _STARTED:
         states = [NOT_RUNNING]
-    for _, state in own:
-        states.append(_before_hanging(states) if state is None else state)
+    for _, what in own:
+        states.append(_next_state(states, what))
     return Track(key, (float("-inf"), *(t_s for t_s, _ in own)), tuple(states))
 
 
-def _starts(host: str, lives: Sequence[tuple[float, str, str | None]]) -> list[float]:
-    return [t_s for t_s, name, state in lives if name == host and state == INIT]
-
-
-def _before_hanging(states: Sequence[str]) -> str:
-    """Return the last state that was not `HUNG`."""
-    return next((state for state in reversed(states) if state != HUNG), UNKNOWN)
+def _next_state(states: Sequence[str], what: str) -> str:
+    """Return the state after a transition to `what`, or after carpd or its machine did that."""
+    if what == _STARTED:
+        return INIT
+    if what == _WOKEN:
+        return next((state for state in reversed(states) if state != HUNG), UNKNOWN)
+    # A carpd that was told to end leaves MASTER for INIT on its way out.
+    if what == INIT and states[-1] == NOT_RUNNING:
+        return NOT_RUNNING
+    return what

@@ -80,7 +80,7 @@ def draw_timeline(run: Run, findings: Findings) -> Figure:
         axes[0].set_xlim(start_s, end_s)
         _draw_windows(axes[0], findings, start_s, end_s)
         _draw_states(axes[1], findings.tracks, start_s, end_s)
-        _draw_ping(axes[2], run.ping)
+        _draw_ping(axes[2], run.ping[run.ping["sent_t_s"].between(start_s, end_s)])
         _draw_throughput(axes[3], run.iperf)
         _draw_causes(axes, findings.causes, end_s - start_s)
         _shade(axes[1:], findings.windows, end_s)
@@ -94,10 +94,8 @@ def draw_timeline(run: Run, findings: Findings) -> Figure:
 
 
 def _limits(run: Run, findings: Findings) -> tuple[float, float]:
-    """Return the time that is shown: from the first traffic, or else from the settled network."""
-    firsts_s = [float(table["sent_t_s"].iloc[0]) for table in (run.probe, run.ping) if len(table)]
-    start_s = min(firsts_s, default=findings.settled_s)
-    start_s = min([start_s, *(cause.t_s for cause in findings.causes)])
+    """Return the time that is shown: what was measured, or everything if nothing was."""
+    start_s = min([findings.settled_s, *(cause.t_s for cause in findings.causes)])
     if start_s >= findings.end_s:
         start_s = min((event.t_s for event in run.events), default=findings.end_s - 1.0)
     length_s = max(findings.end_s - start_s, 1e-3)

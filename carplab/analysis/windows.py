@@ -167,7 +167,7 @@ def find_windows(run: Run) -> Findings:
     tracks = find_tracks(run.events, run.virtual_hosts)
     masters = find_masters(tracks)
     settled_s = _settled(run.events, masters, end_s)
-    probe = run.probe[run.probe["sent_t_s"] <= end_s]
+    probe = run.probe[run.probe["sent_t_s"].between(_begin(run.events), end_s)]
     sent_s, returned_s = probe["sent_t_s"].to_numpy(), probe["returned_t_s"].to_numpy()
     outages = find_outages(sent_s, returned_s)
     splits = find_splits(masters, settled_s, end_s) if settled_s < end_s else []
@@ -250,25 +250,37 @@ def _lifted(repair: Event, unlifted: Sequence[Cause]) -> Cause | None:
     return max(unlifted, key=likeness, default=None)
 
 
+def _phase(events: Iterable[Event], *names: str) -> float | None:
+    """Return when the runner entered the first of these phases."""
+    times_s = (
+        event.t_s for event in events if event.kind == "phase" and event.detail.split()[0] in names
+    )
+    return next(times_s, None)
+
+
+def _begin(events: Iterable[Event]) -> float:
+    """Return the begin of the measured time: what came before is the traffic being started."""
+    settled_s = _phase(events, "settled")
+    return float("-inf") if settled_s is None else settled_s
+
+
 def _end(run: Run) -> float:
-    """Return the end of the measured time: what comes after is the network being taken down."""
-    for event in run.events:
-        if event.kind == "phase" and event.detail.split()[:1] in (
-            ["end"],
-            ["interrupted"],
-            ["failed"],
-        ):
-            return event.t_s
-    times_s = [event.t_s for event in run.events[-1:]]
-    times_s += [float(table["sent_t_s"].iloc[-1]) for table in (run.probe, run.ping) if len(table)]
-    return max(times_s, default=0.0)
+    """Return the end of the measured time: what comes after is the network being taken down.
+
+    A run that was broken off says so only when all is down: the last packet sent tells.
+    """
+    end_s = _phase(run.events, "end")
+    if end_s is not None:
+        return end_s
+    sent_s = [float(table["sent_t_s"].iloc[-1]) for table in (run.probe, run.ping) if len(table)]
+    return max(sent_s or [event.t_s for event in run.events[-1:]], default=0.0)
 
 
 def _settled(events: Iterable[Event], masters: Masters, end_s: float) -> float:
     """Return when the network had settled: as the runner says, or when it first was whole."""
-    for event in events:
-        if event.kind == "phase" and event.detail.split()[:1] == ["settled"]:
-            return event.t_s
+    settled_s = _phase(events, "settled")
+    if settled_s is not None:
+        return settled_s
     times_s = (
         t_s for t_s, hosts in zip(masters.times_s, masters.hosts, strict=True) if is_whole(hosts)
     )

@@ -106,7 +106,7 @@ def test_what_is_no_gzip_file_is_an_error(folder: Path) -> None:
 
 
 def test_a_folder_without_run_json_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(CarplabError, match=r"has no run\.json"):
+    with pytest.raises(CarplabError, match=r"no run\.json"):
         load_run(tmp_path)
 
 

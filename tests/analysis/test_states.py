@@ -103,6 +103,23 @@ def test_a_host_without_carpd_is_master_of_nothing(end: Event) -> None:
     assert masters.at(5.0) == {OUTSIDE: frozenset(), INSIDE: frozenset()}
 
 
+def test_a_carpd_told_to_end_leaves_for_init_and_is_gone() -> None:
+    events = [
+        *pair(),
+        event(5.0, "fw1", "process", "carpd ended (pid 7)"),
+        event(5.0, "fw1", "fault", "reboot"),
+        carp(5.001, "fw1", OUTSIDE, "MASTER -> INIT (going down)"),
+        event(9.0, "fw1", "process", "carpd started (pid 8)"),
+        carp(9.1, "fw1", OUTSIDE, "INIT -> BACKUP (link up)"),
+    ]
+    assert find_tracks(events)[0].spans(4.0, 10.0) == [
+        (4.0, 5.0, MASTER),
+        (5.0, 9.0, NOT_RUNNING),
+        (9.0, 9.1, INIT),
+        (9.1, 10.0, BACKUP),
+    ]
+
+
 def test_a_hung_host_is_master_of_nothing_until_it_wakes() -> None:
     events = [*pair(), event(5.0, "fw1", "fault", "hang"), event(9.0, "fw1", "repair", "hang")]
     track = find_tracks(events)[0]

@@ -245,10 +245,26 @@ def test_the_start_and_the_end_of_a_run_are_no_split(tmp_path: Path) -> None:
 
 def test_what_is_lost_after_the_end_is_not_counted(tmp_path: Path) -> None:
     recording = Recording(dead=[(15.0, 99.0)], ends=False)
-    recording.event(14.9, "runner", "phase", "", "", "interrupted")
+    recording.event(14.9, "runner", "phase", "", "", "end")
     found = analyse(recording, tmp_path)
     assert found.end_s == 14.9
     assert found.windows == ()
+
+
+def test_a_run_broken_off_ends_with_its_last_packet(tmp_path: Path) -> None:
+    recording = Recording(end_s=10.0, ends=False)
+    recording.event(11.3, "runner", "phase", "", "", "interrupted")
+    assert analyse(recording, tmp_path).end_s == pytest.approx(9.999)
+
+
+def test_what_is_lost_before_the_network_had_settled_is_not_counted(tmp_path: Path) -> None:
+    recording = Recording(dead=[(0.0, 0.6)])
+    recording.event(0.7, "runner", "phase", "", "", "settled")
+    recording.events.remove(("-0.500000", "runner", "phase", "", "", "settled"))
+    found = analyse(recording, tmp_path)
+    assert found.windows == ()
+    assert found.quality is not None
+    assert found.quality.lost == 0
 
 
 def test_an_outage_before_all_faults_has_no_cause(tmp_path: Path) -> None:
