@@ -67,8 +67,8 @@ class Carpdev:
 
     def announce(self, vhid: int) -> None:
         """Tell the segment where the virtual addresses are now. Raises OSError."""
-        # The Ethernet source is the virtual MAC too, where BSD has the real one: with unicast peers no
-        # advertisement tells the switches that the virtual MAC has moved.
+        # The Ethernet source is the virtual MAC too, where BSD has the real one: with unicast peers
+        # no advertisement tells the switches that the virtual MAC has moved.
         mac = virtual_mac(vhid)
         for address in self._hosts[vhid].addresses:
             if address.version == 4:

@@ -1,7 +1,8 @@
 """carpd on real interfaces: what it does to the machine, and to the segment.
 
-Where a test waits for a failover, the advertisement intervals are parts of a second (advbase 0, dialect
-openbsd): FAST is the MASTER's 25/256 s, SLOW the BACKUP's 50/256 s with 0.59 s until it takes over.
+Where a test waits for a failover, the advertisement intervals are parts of a second (advbase 0,
+dialect openbsd): FAST is the MASTER's 25/256 s, SLOW the BACKUP's 50/256 s, which takes over after
+0.59 s.
 """
 
 from __future__ import annotations
@@ -247,7 +248,7 @@ def test_a_client_reaches_the_virtual_addresses_before_and_after_a_failover(lab:
 
 
 def test_a_host_with_all_it_can_have(lab: Lab) -> None:
-    """Three virtual hosts on two interfaces share a process, and those on one interface a socket."""
+    """Three virtual hosts on two interfaces; those on the same one share a socket."""
     host = lab.firewall(1)
     host.run("ip", "link", "add", "second", "type", "veth", "peer", "name", "peer")
     host.run("ip", "addr", "add", "10.0.2.11/24", "dev", "second")

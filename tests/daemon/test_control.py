@@ -80,7 +80,7 @@ def test_an_answer(server: Server) -> None:
 
 
 def test_a_refusal_is_the_servers_sentence(server: Server) -> None:
-    with pytest.raises(CarplabError, match="^vhid 9 is not here$"):
+    with pytest.raises(CarplabError, match=r"^vhid 9 is not here$"):
         control.request(server.path, {"command": "refuse"})
 
 
@@ -94,10 +94,9 @@ def test_what_is_no_request_gets_an_answer_and_harms_nobody(server: Server, line
 
 
 def test_an_endless_line_is_cut_off(server: Server) -> None:
-    with connect(server) as connection:
-        with pytest.raises(ConnectionError):
-            for _ in range(100):
-                connection.sendall(b"x" * 65536)
+    with connect(server) as connection, pytest.raises(ConnectionError):
+        for _ in range(100):
+            connection.sendall(b"x" * 65536)
     assert control.request(server.path, {"command": "x"})
 
 
@@ -191,7 +190,7 @@ def test_a_path_that_is_too_long(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 120)
     with pytest.raises(CarplabError, match="too long"):
         control.request(path, {"command": "status"})
-    with pytest.raises(CarplabError, match="control socket .* too long"):
+    with pytest.raises(CarplabError, match=r"control socket .* too long"):
         ControlServer(path, selectors.SelectSelector(), lambda request: request, EventLog())
 
 

@@ -111,7 +111,7 @@ def test_links_and_addresses_of_a_real_host(lab: Lab) -> None:
         link = kernel.link(host.interface)
         assert link is not None
         assert kernel.link("none") is None
-        assert [str(entry.interface) for entry in kernel.addresses(link.index)][0] == "10.0.1.11/24"
+        assert str(kernel.addresses(link.index)[0].interface) == "10.0.1.11/24"
         index = kernel.create_macvlan("carp9-1", link.index, "00:00:5e:00:01:09")
         macvlan = kernel.link("carp9-1")
         assert macvlan is not None
