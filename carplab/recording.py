@@ -265,13 +265,17 @@ class RunFolder(_Folder):
         """Close the folder and record how the run ended; also when the disk has filled up.
 
         The reserve that :meth:`create` took is given back first, so that the last words find room.
+        Raises CarplabError when they do not, or when a run that went well cannot be finished.
         """
         with self._lock:
             self._release_reserve()
             try:
                 self.close()
-            finally:
-                self.write_run(outcome=outcome, reason=reason, **fields)
+            except CarplabError as error:
+                if outcome == "finished":
+                    self.write_run(outcome="failed", reason=str(error), **fields)
+                    raise
+            self.write_run(outcome=outcome, reason=reason, **fields)
 
     def _open_events(self) -> None:
         path = self.path / EVENTS.file_name

@@ -71,15 +71,18 @@ def parse(lines: Iterable[Line], origin_s: float) -> list[Row]:
     sent_s: dict[int, float] = {}
     rtt_ms: dict[int, float] = {}
     mentioned: set[int] = set()
-    newest = 0
+    newest: int | None = None
     for line in lines:
         match = _REPLY.match(line.text) or _MISSING.match(line.text) or _ERROR.match(line.text)
         if match is None:
             continue
-        sequence = newest = _unwrap(int(match["seq"]), newest)
+        sequence = int(match["seq"])
+        if newest is not None:
+            sequence = _unwrap(sequence, newest)
+        newest = sequence
         stamp_s = float(match["wall"]) - line.wall_offset_s - origin_s
-        if match.re is _REPLY:
-            rtt_ms.setdefault(sequence, float(match["rtt"]))
+        if match.re is _REPLY and sequence not in rtt_ms:
+            rtt_ms[sequence] = float(match["rtt"])
             sent_s[sequence] = stamp_s - rtt_ms[sequence] / 1000
         elif match.re is _MISSING:
             sent_s.setdefault(sequence + 1, stamp_s)
