@@ -27,7 +27,7 @@ forbid_other_services() {
   $SUDO tee /usr/sbin/policy-rc.d >/dev/null <<'POLICY'
 #!/bin/sh
 # Written by carplab's set-up for the time of one apt-get; left behind only if that was killed: delete it then.
-case "$1" in openvswitch-switch*|ovs-vswitchd*|ovsdb-server*) exit 0;; *) exit 101;; esac
+case "$1" in openvswitch-switch*|ovs*) exit 0;; *) exit 101;; esac
 POLICY
   trap '$SUDO rm -f /usr/sbin/policy-rc.d' EXIT
   $SUDO chmod 755 /usr/sbin/policy-rc.d
@@ -43,7 +43,7 @@ list_enabled_services() {
 disable_services_not_in() {
   local service
   while read -r service; do
-    case $service in openvswitch-switch.*|ovs-vswitchd.*|ovsdb-server.*) continue;; esac
+    case $service in openvswitch-switch.*|ovs*) continue;; esac
     say "disabling $service, which came along and which carplab does not need"
     $SUDO systemctl disable --quiet "$service" </dev/null
   done < <(comm -13 <(echo "$1") <(list_enabled_services))
