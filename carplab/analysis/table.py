@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from carplab import recording
@@ -12,9 +12,11 @@ from carplab.analysis.series import Statistic
 from carplab.analysis.windows import Findings, Window
 
 if TYPE_CHECKING:
+    from rich.console import JustifyMethod
     from rich.table import Table
 
 HIDDEN = ("outage_to_server",)
+NUMBERS = ("length", "n", "median", "min", "max", "theory s")
 
 
 def windows_csv(windows: Iterable[Window]) -> str:
@@ -40,29 +42,31 @@ def length_text(length_s: float | None, at_least: bool = False) -> str:
 
 def run_table(findings: Findings) -> Table:
     """Return the windows of a run as a table for the terminal."""
-    table = _table("Windows", "after", "window", "segment", "length", "theory s", "remarks")
-    for window in findings.windows:
-        if window.window not in HIDDEN:
-            table.add_row(
-                window.cause,
-                window.window,
-                window.segment,
-                length_text(window.length_s, window.at_least),
-                theory_text(window.theory_s),
-                window.detail,
-            )
-    return table
+    rows = [
+        [
+            window.cause,
+            window.window,
+            window.segment,
+            length_text(window.length_s, window.at_least),
+            theory_text(window.theory_s),
+            window.detail,
+        ]
+        for window in findings.windows
+        if window.window not in HIDDEN
+    ]
+    columns = ("after", "window", "segment", "length", "theory s", "remarks")
+    return _table("Windows", columns, rows)
 
 
 def series_table(statistics: Iterable[Statistic]) -> Table:
     """Return median and range of every window of a series as a table for the terminal."""
-    table = _table(
-        "Windows over the repetitions", "after", "window", "n", "median", "min", "max", "theory s"
-    )
-    for statistic in statistics:
-        if statistic.window not in HIDDEN:
-            table.add_row(statistic.cause, statistic.window, *statistic_cells(statistic))
-    return table
+    rows = [
+        [statistic.cause, statistic.window, *statistic_cells(statistic)]
+        for statistic in statistics
+        if statistic.window not in HIDDEN
+    ]
+    columns = ("after", "window", "n", "median", "min", "max", "theory s")
+    return _table("Windows over the repetitions", columns, rows)
 
 
 def statistic_cells(statistic: Statistic) -> list[str]:
@@ -96,13 +100,15 @@ def _csv(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return text.getvalue()
 
 
-def _table(title: str, *columns: str) -> Table:
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Build a table of one line a row: on a narrow terminal the remarks give way, nothing else."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=title, title_justify="left")
-    right = ("length", "n", "median", "min", "max", "theory s")
     for column in columns:
-        table.add_column(
-            column, justify="right" if column in right else "left", no_wrap=column != "remarks"
-        )
+        justify: JustifyMethod = "right" if column in NUMBERS else "left"
+        table.add_column(column, justify=justify, no_wrap=column != "remarks")
+    for row in rows:
+        table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in row))
     return table

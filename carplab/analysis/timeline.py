@@ -20,6 +20,8 @@ from carplab.analysis.states import BACKUP, HUNG, INIT, MASTER, NOT_RUNNING, UNK
 from carplab.analysis.style import (
     BLACK,
     BLUE,
+    DARK_GREEN,
+    DARK_PURPLE,
     GREEN,
     GREY,
     ORANGE,
@@ -64,7 +66,7 @@ _WINDOWS = {
     "outage": _Look(BLACK, "", BLACK, BLACK),
     "failover": _Look(ORANGE, "", ORANGE, BLACK),
     "recovery": _Look("white", "\\\\\\\\", GREEN, BLACK),
-    "split": _Look(PURPLE, "---", "#7A3A5E", BLACK),
+    "split": _Look(PURPLE, "---", DARK_PURPLE, BLACK),
 }
 
 
@@ -82,7 +84,7 @@ def draw_timeline(run: Run, findings: Findings) -> Figure:
         _draw_states(axes[1], findings.tracks, start_s, end_s)
         _draw_ping(axes[2], run.ping[run.ping["sent_t_s"].between(start_s, end_s)])
         _draw_throughput(axes[3], run.iperf)
-        _draw_causes(axes, findings.causes, end_s - start_s)
+        _draw_causes(axes, findings.causes, (start_s, end_s))
         _shade(axes[1:], findings.windows, end_s)
         axes[3].xaxis.set_major_locator(MaxNLocator(12, steps=[1, 2, 5, 10]))
         axes[3].set_xlabel("seconds since the start of the measurement")
@@ -118,14 +120,18 @@ def _draw_windows(axes: Axes, findings: Findings, start_s: float, end_s: float) 
     """Draw each window as a bar with its length beside it, one row a kind."""
     _rows(axes, list(_WINDOWS))
     for row, (name, look) in enumerate(_WINDOWS.items()):
-        taken_s = float("-inf")
         windows = [each for each in findings.windows if each.window == name and each.length_s != 0]
-        for window in sorted(windows, key=lambda each: each.start_t_s):
-            closes_s = end_s if window.end_t_s is None else window.end_t_s
-            _bar(axes, row, window.start_t_s, closes_s, look, never=window.end_t_s is None)
-            taken_s = _label(axes, row, window, closes_s, taken_s, (start_s, end_s))
+        for window in windows:
+            never = window.end_t_s is None
+            _bar(axes, row, window.start_t_s, _close(window, end_s), look, never)
+        causes_s = [cause.t_s for cause in findings.causes]
+        _label(axes, row, windows, causes_s, (start_s, end_s))
     if findings.quality is None:
         _say(axes, "no probe recorded: no outages known", row=0)
+
+
+def _close(window: Window, end_s: float) -> float:
+    return end_s if window.end_t_s is None else window.end_t_s
 
 
 def _bar(
@@ -145,46 +151,54 @@ def _bar(
 def _label(
     axes: Axes,
     row: int,
-    window: Window,
-    closes_s: float,
-    taken_s: float,
+    windows: Sequence[Window],
+    causes_s: Sequence[float],
     limits_s: tuple[float, float],
-) -> float:
-    """Write the length beside its bar, unless there is no room; return how far the row is taken."""
-    text = length_text(window.length_s, window.at_least)
+) -> None:
+    """Write the lengths beside their bars, the longest first, as far as there is room."""
     span_s = limits_s[1] - limits_s[0]
-    wide_s = (len(text) + 2) * _CHARACTER * span_s
-    place_s, align = closes_s + 0.005 * span_s, "left"
-    if place_s + wide_s > limits_s[1]:
-        place_s, align = window.start_t_s - 0.005 * span_s, "right"
-    left_s = place_s if align == "left" else place_s - wide_s
-    if left_s < taken_s:
-        return max(taken_s, closes_s)
-    axes.text(place_s, row, text, ha=align, va="center", fontsize=10, fontweight="bold")
-    return max(closes_s, left_s + wide_s)
+    gap_s = 0.005 * span_s
+    taken = [(t_s, t_s) for t_s in causes_s]
+    for window in sorted(windows, key=lambda each: each.start_t_s - _close(each, limits_s[1])):
+        text = length_text(window.length_s, window.at_least)
+        wide_s = (len(text) + 1) * _CHARACTER * span_s
+        right_s, left_s = _close(window, limits_s[1]) + gap_s, window.start_t_s - gap_s
+        for low_s, high_s in ((right_s, right_s + wide_s), (left_s - wide_s, left_s)):
+            inside = limits_s[0] <= low_s and high_s <= limits_s[1]
+            if inside and all(high_s < low or low_s > high for low, high in taken):
+                x_s, align = (low_s, "left") if low_s == right_s else (high_s, "right")
+                axes.text(x_s, row, text, ha=align, va="center", fontsize=10, fontweight="bold")
+                taken.append((low_s, high_s))
+                break
 
 
-def _draw_causes(axes: Sequence[Axes], causes: Sequence[Cause], span_s: float) -> None:
+def _draw_causes(
+    axes: Sequence[Axes], causes: Sequence[Cause], limits_s: tuple[float, float]
+) -> None:
     """Mark faults and repairs in every panel, and name them above the first."""
+    span_s = limits_s[1] - limits_s[0]
     ends_s = [float("-inf")] * 3
     for cause in causes:
         colour, dashes = (VERMILLION, "-") if cause.is_fault else (GREEN, (0, (4, 2)))
         for panel in axes:
             panel.axvline(cause.t_s, color=colour, linestyle=dashes, linewidth=1.5, zorder=4)
-        level = next((n for n, end_s in enumerate(ends_s) if end_s <= cause.t_s), None)
+        text = str(cause)
+        wide_s = (len(text) + 2) * _CHARACTER * span_s
+        fits = cause.t_s + wide_s <= limits_s[1]
+        left_s = cause.t_s if fits else cause.t_s - wide_s
+        level = next((n for n, end_s in enumerate(ends_s) if end_s <= left_s), None)
         if level is None:
             continue
-        text = str(cause)
-        ends_s[level] = cause.t_s + (len(text) + 2) * _CHARACTER * span_s
+        ends_s[level] = left_s + wide_s
         axes[0].annotate(
             text,
             (cause.t_s, 1.0),
             (0, 5 + 13 * level),
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
-            color=VERMILLION if cause.is_fault else "#00664B",
+            color=VERMILLION if cause.is_fault else DARK_GREEN,
             fontweight="bold",
-            ha="left",
+            ha="left" if fits else "right",
         )
 
 
@@ -193,11 +207,15 @@ def _shade(axes: Iterable[Axes], windows: Iterable[Window], end_s: float) -> Non
     for window in windows:
         if window.window not in ("failover", "recovery"):
             continue
-        closes_s = end_s if window.end_t_s is None else window.end_t_s
         colour = ORANGE if window.window == "failover" else GREEN
         for panel in axes:
             panel.axvspan(
-                window.start_t_s, closes_s, color=colour, alpha=0.16, linewidth=0, zorder=0
+                window.start_t_s,
+                _close(window, end_s),
+                color=colour,
+                alpha=0.16,
+                linewidth=0,
+                zorder=0,
             )
 
 

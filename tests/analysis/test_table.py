@@ -20,8 +20,8 @@ def findings(tmp_path_factory: pytest.TempPathFactory) -> Findings:
     return find_windows(load_run(cable_pull().write(tmp_path_factory.mktemp("run"))))
 
 
-def printed(renderable: object) -> str:
-    console = Console(width=150, file=io.StringIO())
+def printed(renderable: object, width: int = 150) -> str:
+    console = Console(width=width, file=io.StringIO())
     console.print(renderable)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -64,6 +64,14 @@ def test_the_table_of_a_run(findings: Findings) -> None:
     assert "2.893 s" in text
     assert "2.391 to 3.391" in text
     assert "outage_to_server" not in text
+
+
+def test_on_a_narrow_terminal_the_remarks_give_way(findings: Findings) -> None:
+    lines = printed(run_table(findings), width=80).splitlines()
+    assert max(map(len, lines)) <= 80
+    shown = [row for row in findings.windows if row.window != "outage_to_server"]
+    assert len(lines) == len(shown) + 5
+    assert all(length_text(row.length_s) in "".join(lines) for row in shown)
 
 
 def test_the_table_of_a_series(findings: Findings) -> None:
