@@ -227,9 +227,13 @@ def validate(network: Network) -> None:
 
 
 def _check_names(network: Network) -> None:
-    names = [
-        item.name for item in (*network.segments, *network.routers, *network.hosts, *network.links)
+    named: list[Segment | Router | Host | Link] = [
+        *network.segments,
+        *network.routers,
+        *network.hosts,
+        *network.links,
     ]
+    names = [item.name for item in named]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"the name {name!r} is given twice in the network {network.name!r}")

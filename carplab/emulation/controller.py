@@ -67,7 +67,8 @@ class ControllerProcess:
         line = self._process.stdout.readline() if readable else b""
         if not line:
             self.stop()
-            raise CarplabError(f"the controller does not start: {last_words(self._log)}")
+            words = last_words(self._log).removeprefix("controllers.launch: ").rstrip(".")
+            raise CarplabError(f"the controller does not start: {words}")
         ready = json.loads(line)
         self.ofp_port, self.api_port = ready["ofp_port"], ready["api_port"]
         self.framework = ready["framework"]
@@ -155,5 +156,6 @@ class ControllerClient:
         finally:
             connection.close()
         if response.status >= 400:
-            raise CarplabError(f"the controller refuses: {answer.get('error', response.reason)}")
+            sentence = str(answer.get("error", response.reason)).rstrip(".")
+            raise CarplabError(f"the controller refuses: {sentence}")
         return answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import subprocess
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ class _Runner:
         if options.repeat == 1:
             folder = RunFolder.create(options.out, scenario.experiment, Origin.now())
             self._run_once(folder, 1, next(phases))
-            self._show(folder.path, series=False)
+            self._analyse(folder.path, folder.write_run, series=False)
             return folder.path
         return self._run_series(list(phases))
 
@@ -78,7 +79,7 @@ class _Runner:
             series.write_series(outcome=outcome, reason=str(error))
             raise
         series.write_series(outcome="finished")
-        self._show(series.path, series=True)
+        self._analyse(series.path, series.write_series, series=True)
         return series.path
 
     def _run_once(self, folder: RunFolder, number: int, phases: tuple[Phases, ...]) -> None:
@@ -96,7 +97,7 @@ class _Runner:
         try:
             Repetition(plan, folder, phases).execute()
         except CarplabError as error:
-            raise CarplabError(f"{error} (what was recorded is in {folder.path})") from None
+            raise CarplabError(_with_folder(str(error), folder.path)) from None
 
     def _description(self) -> dict[str, Any]:
         scenario, options = self._plan.scenario, self._plan.options
@@ -112,15 +113,22 @@ class _Runner:
             "git_commit": _git_commit(),
         }
 
-    def _show(self, folder: Path, series: bool) -> None:
+    def _analyse(self, folder: Path, write: Callable[..., None], series: bool) -> None:
         from carplab.analysis.run import analyse_run, analyse_series, windows_table
 
         plan = self._plan
+        write(phase="analyse")
         plan.display.step("drawing the plots")
         analysed = analyse_series(folder) if series else analyse_run(folder)
-        plan.interruption.check()
+        if plan.interruption.noted:
+            write(outcome="interrupted", reason=plan.interruption.reason)
+            raise CarplabError(_with_folder(plan.interruption.reason, folder))
         plan.display.show(windows_table(analysed))
         plan.display.show(f"plots, report and data: {folder}")
+
+
+def _with_folder(sentence: str, folder: Path) -> str:
+    return f"{sentence} (what was recorded is in {folder})"
 
 
 def _require_root(name: str) -> None:
