@@ -44,6 +44,7 @@ _MOST_INTERVALS = 1000
 _BINS = 900
 _LOG_FROM = 10.0  # a logarithmic axis, where the largest value is this many times the median
 _MOST_VECTOR_BARS = 400
+_BELOW_CAUSES, _CAUSES, _ABOVE_CAUSES = 1.0, 4.0, 5.0  # which is drawn over which
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,8 @@ def _draw_windows(axes: Axes, findings: Findings, start_s: float, end_s: float) 
         windows = [each for each in findings.windows if each.window == name and each.length_s != 0]
         for window in windows:
             never = window.end_t_s is None
-            _bar(axes, row, window.start_t_s, _close(window, end_s), look, never)
+            span_s = window.start_t_s, _close(window, end_s)
+            _bar(axes, row, span_s, look, _ABOVE_CAUSES, never)
         causes_s = [cause.t_s for cause in findings.causes]
         _label(axes, row, windows, causes_s, (start_s, end_s))
     if findings.quality is None:
@@ -135,8 +137,9 @@ def _close(window: Window, end_s: float) -> float:
 
 
 def _bar(
-    axes: Axes, row: int, start_s: float, end_s: float, look: _Look, never: bool = False
+    axes: Axes, row: int, span_s: tuple[float, float], look: _Look, zorder: float, never: bool
 ) -> None:
+    start_s, end_s = span_s
     axes.broken_barh(
         [(start_s, end_s - start_s)],
         (row - 0.36, 0.72),
@@ -145,6 +148,7 @@ def _bar(
         hatch=look.hatch,
         linewidth=1.0,
         linestyle="--" if never else "-",
+        zorder=zorder,
     )
 
 
@@ -181,7 +185,7 @@ def _draw_causes(
     for cause in causes:
         colour, dashes = (VERMILLION, "-") if cause.is_fault else (GREEN, (0, (4, 2)))
         for panel in axes:
-            panel.axvline(cause.t_s, color=colour, linestyle=dashes, linewidth=1.5, zorder=4)
+            panel.axvline(cause.t_s, color=colour, linestyle=dashes, linewidth=1.5, zorder=_CAUSES)
         text = str(cause)
         wide_s = (len(text) + 2) * _CHARACTER * span_s
         fits = cause.t_s + wide_s <= limits_s[1]
@@ -239,7 +243,7 @@ def _draw_states(axes: Axes, tracks: Sequence[Track], start_s: float, end_s: flo
         for low, high, state in track.spans(start_s, end_s):
             look = _STATES.get(state, _STATES[UNKNOWN])
             seen[state] = None
-            _bar(axes, row, low, high, look)
+            _bar(axes, row, (low, high), look, _BELOW_CAUSES, never=False)
             if (high - low) / (end_s - start_s) > (len(state) + 1) * _CHARACTER * 1.15:
                 _name_band(axes, row, (low + high) / 2, state, look)
     _draw_legend(axes, [state for state in _STATES if state in seen])
@@ -319,7 +323,7 @@ def _draw_lost(axes: Axes, sent_s: Times, lost: Any) -> None:
     bars = [(low, high - low) for low, high in zip(firsts_s, lasts_s, strict=True)]
     axes.broken_barh(
         bars, (0.86, 0.1), transform=axes.get_xaxis_transform(), facecolor=BLACK, edgecolor=BLACK,
-        linewidth=0.8, rasterized=len(bars) > _MOST_VECTOR_BARS,
+        linewidth=0.8, zorder=_ABOVE_CAUSES, rasterized=len(bars) > _MOST_VECTOR_BARS,
     )  # fmt: skip
     count = int(lost.sum())
     axes.text(
