@@ -1,7 +1,7 @@
 """A real Open vSwitch bridge with cables to raw sockets, and a controller process, for tests.
 
-The far end of each cable stays in the root namespace and has no addresses: tests send and receive whole
-Ethernet frames. Times are seconds of the monotonic clock.
+The far end of each cable stays in the root namespace and has no addresses: tests send and receive
+whole Ethernet frames. Times are seconds of the monotonic clock.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import select
 import signal
 import socket
@@ -160,17 +161,19 @@ class Reply:
 
 
 class Controller:
-    """A controller process, started by the launcher."""
+    """A controller process, started by the launcher. `path` is where it finds its programs."""
 
-    def __init__(self, framework: str, *arguments: str) -> None:
+    def __init__(self, framework: str, *arguments: str, path: Path | None = None) -> None:
         self.framework = framework
         self._arguments = arguments
+        self._environment = {**os.environ, **({"PATH": str(path)} if path else {})}
 
     def __enter__(self) -> Controller:
         command = ["-m", "controllers.launch", "--framework", self.framework, *self._arguments]
         self.process = subprocess.Popen(
             [sys.executable, *command],
             cwd=REPOSITORY,
+            env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

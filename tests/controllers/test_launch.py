@@ -11,12 +11,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from controllers import listening
-from tests.controllers.bench import REPOSITORY, Controller, wait_for
+from tests.controllers.bench import REPOSITORY, Controller, Reply, wait_for
 from tests.controllers.fake_switch import FakeSwitch
 
 MODULES = {"ryu": "ryu", "os-ken": "os_ken"}
@@ -137,6 +138,24 @@ def test_switch_that_hangs_up_is_set_right_when_it_returns(
 
 def _down_bits(switch: FakeSwitch) -> list[tuple[int, int]]:
     return [(config & PORT_DOWN, mask & PORT_DOWN) for config, mask in switch.port_mods]
+
+
+def test_of_equal_requests_at_once_one_is_carried_out(
+    controller: Controller, switch: FakeSwitch
+) -> None:
+    with ThreadPoolExecutor(20) as clients:
+        replies = list(clients.map(lambda _: post_link_down(controller), range(20)))
+    assert sorted(reply.status for reply in replies) == [201] + [409] * 19
+    (fault,) = controller.get("/v1/faults")["faults"]
+    with ThreadPoolExecutor(20) as clients:
+        paths = [f"/v1/faults/{fault['id']}"] * 20
+        lifted = list(clients.map(lambda path: controller.request("DELETE", path), paths))
+    assert sorted(reply.status for reply in lifted) == [200] + [404] * 19
+    assert switch.port_mods == [(PORT_DOWN, PORT_DOWN), (0, PORT_DOWN)]
+
+
+def post_link_down(controller: Controller) -> Reply:
+    return controller.request("POST", "/v1/faults", LINK_DOWN)
 
 
 @pytest.mark.parametrize(
