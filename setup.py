@@ -52,9 +52,10 @@ setup(
     package_data={"carplab": ["py.typed"], "carplab.analysis": ["*.css", "*.j2"]},
     install_requires=[
         "jinja2>=3.1",
-        "matplotlib>=3.8",
+        "matplotlib>=3.10",
         "numpy>=1.26",
         "pandas>=2.2,<3",
+        "pillow>=10",
         "rich>=13",
         "scapy>=2.6",
         'tomli>=2; python_version < "3.11"',

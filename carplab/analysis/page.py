@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from carplab import __version__
 from carplab.analysis.analysed import AnalysedRun, AnalysedSeries, series_name
@@ -368,5 +367,5 @@ def _render(template: str, **values: Any) -> str:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    css = Markup(loader.get_source(environment, "page.css")[0])
+    css = loader.get_source(environment, "page.css")[0]
     return environment.get_template(template).render(version=__version__, css=css, **values)
