@@ -14,8 +14,10 @@ receive stamps, if at least `FEWEST_LOST` probes sent in it were lost:
   long.
 - Probes sent in the last `UNDECIDED_S` of the record may still have been on their way.
 
-The true interruption is shorter than the gap between deliveries by up to two spacings, and at least
-as long as the time between the sending of the first and the last probe lost in it.
+By this definition an outage is longer than the interruption of the way that caused it, by one
+spacing on average and two at most, if sender and way are steady. The interruption itself lasted at
+least from the sending of the first to that of the last probe lost; the middle of both is the best
+estimate of it (`Outage.interruption_s`), and half their difference what it may be wrong by.
 """
 
 from __future__ import annotations
@@ -37,9 +39,8 @@ class Outage:
     """No packet was delivered between `start_s` and `end_s`; `lost` of those sent meanwhile never
     were.
 
-    `certain_s` is the time between the first and the last of the lost ones: the least the
-    interruption can have lasted. `open_start` and `open_end` say that the record does not reach
-    beyond that end.
+    `certain_s` is the time from the sending of the first lost one to that of the last. `open_start`
+    and `open_end` say that the record does not reach beyond that end.
     """
 
     start_s: float
@@ -53,6 +54,16 @@ class Outage:
     def length_s(self) -> float:
         """Seconds from delivery to delivery, or to the end of the record."""
         return self.end_s - self.start_s
+
+    @property
+    def interruption_s(self) -> float:
+        """The best estimate of how long no packet could pass, seconds."""
+        return (self.length_s + self.certain_s) / 2
+
+    @property
+    def uncertainty_s(self) -> float:
+        """What the estimate of the interruption may be wrong by, seconds."""
+        return (self.length_s - self.certain_s) / 2
 
 
 @dataclass(frozen=True)

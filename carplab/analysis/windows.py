@@ -318,7 +318,8 @@ class _Story:
             "at least: nothing was delivered before it" if outage.open_start else "",
             rank,
             f"{outage.lost} probes lost",
-            f"interrupted for {outage.certain_s:.4f} s or more",
+            f"interrupted for {outage.interruption_s:.4f} s, "
+            f"give or take {outage.uncertainty_s * 1000:.1f} ms",
             self._past(cause, outage),
         ]
         return Window(

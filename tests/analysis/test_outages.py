@@ -28,6 +28,8 @@ def test_from_the_last_delivery_to_the_next() -> None:
     assert outage.length_s == pytest.approx(2.501, abs=1e-9)
     assert outage.lost == 2500
     assert outage.certain_s == pytest.approx(2.499, abs=1e-9)
+    assert outage.interruption_s == pytest.approx(2.5, abs=1e-9)
+    assert outage.uncertainty_s == pytest.approx(0.001, abs=1e-9)
     assert not outage.open_start
     assert not outage.open_end
 
@@ -114,6 +116,15 @@ def test_nothing_delivered_at_all() -> None:
     assert outage.open_start
     assert outage.open_end
     assert outage.length_s == pytest.approx(1.999)
+
+
+@given(st.floats(0.1, 0.2), st.floats(0.01, 0.5))
+def test_the_interruption_is_known_within_its_uncertainty(begin_s: float, length_s: float) -> None:
+    sent_s, delivered_s = probe(1000)
+    delivered_s[(sent_s >= begin_s) & (sent_s < begin_s + length_s)] = np.nan
+    (outage,) = find_outages(sent_s, delivered_s)
+    assert abs(outage.interruption_s - length_s) <= outage.uncertainty_s + 1e-9
+    assert outage.uncertainty_s == pytest.approx(0.001)
 
 
 @st.composite
