@@ -22,9 +22,10 @@ test-pure: setup ## the tests that need neither root nor Mininet
 test-pythons: setup ## the same tests on each Python from 3.10 to 3.13 that is found
 	@scripts/test-pythons.sh
 
-lint: setup ## ruff and mypy
+lint: setup ## ruff, mypy, and the arrows between the layers
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m mypy
+	@.venv/bin/lint-imports --no-logo
 
 report: setup ## render the HTML report of every run in results/ (RESULTS=FOLDER for another)
 	@.venv/bin/carplab report $(RESULTS)

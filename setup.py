@@ -65,6 +65,7 @@ setup(
         "controller": ["eventlet>=0.36", "os-ken>=4,<5", "ryu==4.34", "setuptools<68"],
         "dev": [
             "hypothesis>=6.100",
+            "import-linter>=2.4",
             "mypy>=1.13",
             "pandas-stubs>=2.2",
             "pytest>=8",

@@ -9,7 +9,8 @@ cable is back and the firewall wants its place again.
 
 from __future__ import annotations
 
-from carplab.emulation.experiment import Options, run_experiment
+from carplab.emulation.experiment import Options
+from carplab.emulation.script import run_experiment
 from carplab.network import preferred_router
 from carplab.scenario import LINK_DOWN, Fault, Scenario, scenario
 from topo.firewall_pair import firewall_pair

@@ -8,7 +8,8 @@ instead of waiting for its master-down time.
 
 from __future__ import annotations
 
-from carplab.emulation.experiment import Options, run_experiment
+from carplab.emulation.experiment import Options
+from carplab.emulation.script import run_experiment
 from carplab.network import preferred_router
 from carplab.scenario import REBOOT, Fault, Scenario, scenario
 from topo.firewall_pair import firewall_pair

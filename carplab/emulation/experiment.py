@@ -8,7 +8,7 @@ own.
         return scenario("my-experiment", network, [fault], times.duration_s, options.traffic())
 
     if __name__ == "__main__":
-        run_experiment(build)
+        run_experiment(build)  # of carplab.emulation.script
 
 Started as a script or by `carplab run`, by its name or its path, it takes the same options.
 """
@@ -20,14 +20,12 @@ import dataclasses
 import importlib.util
 import inspect
 import shlex
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
-from carplab.command_line import Parser, run_command
 from carplab.errors import CarplabError, UsageError
 from carplab.network import DEFAULT_DIALECT, Network, apply_settings
 from carplab.scenario import Scenario, Traffic
@@ -212,25 +210,6 @@ def options_from(arguments: argparse.Namespace) -> Options:
     return options
 
 
-def run_experiment(build: Build) -> NoReturn:
-    """Run the experiment of this function as a script; ends the process with its exit code."""
-    path = Path(inspect.getfile(build))
-    parser = Parser(
-        prog=path.name,
-        description=inspect.getdoc(sys.modules[build.__module__]),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_options(parser)
-
-    def execute(arguments: argparse.Namespace) -> int:
-        from carplab.emulation.runner import run
-
-        run(Experiment(_name(path), "", build, path), options_from(arguments))
-        return 0
-
-    sys.exit(run_command(parser, execute))
-
-
 def find_experiment(name: str) -> Experiment:
     """Return the experiment of this name (`cable-pull`) or path (`./my_experiment.py`)."""
     if name.endswith(".py") or "/" in name:
@@ -266,7 +245,7 @@ def _load(path: Path) -> Experiment:
     build = getattr(module, "build", None)
     if not callable(build):
         raise UsageError(f"{path} is no experiment: it has no function build(options)")
-    return Experiment(_name(path), _summary(module), build, path)
+    return Experiment(script_name(path), _summary(module), build, path)
 
 
 def _import(path: Path) -> ModuleType:
@@ -283,7 +262,8 @@ def _import(path: Path) -> ModuleType:
     return module
 
 
-def _name(path: Path) -> str:
+def script_name(path: Path) -> str:
+    """Return the experiment's name: cable-pull for cable_pull.py."""
     return path.stem.replace("_", "-")
 
 

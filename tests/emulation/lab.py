@@ -22,7 +22,7 @@ DEADLINE_S = 30.0
 SHORT_EXPERIMENT = '''
 """A cable is out for a second and a half."""
 
-from carplab.emulation.experiment import run_experiment
+from carplab.emulation.script import run_experiment
 from carplab.scenario import Fault, scenario
 from topo.firewall_pair import firewall_pair
 
