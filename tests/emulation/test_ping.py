@@ -60,7 +60,7 @@ def test_recorded_requests_lie_evenly_in_time_also_while_lost(name: str) -> None
     assert min(spacings_s) > 0.010
     assert max(spacings_s) < 0.040  # the second request comes late; 0.020 later on
     lines = list(read_lines(DATA / name))
-    assert lines[0].arrived_s < times_s[0] + 0.01
+    assert abs(lines[0].arrived_s - times_s[0]) < 0.1
     assert times_s[-1] < lines[-1].arrived_s
 
 
