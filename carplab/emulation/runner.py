@@ -41,8 +41,10 @@ def run(experiment: Experiment, options: Options) -> Path:
             with Display(options.quiet) as display:
                 for text in registry.left_over:
                     display.show(f"removed what a killed run had left: {text}")
-                openvswitch.ensure_running()
+                if openvswitch.ensure_running():
+                    display.show("started Open vSwitch, which did not run; it is left running")
                 examined = machine.examine()
+                display.show(f"{examined.datapath} datapath: {examined.datapath_reason}")
                 plan = Plan(scenario, options, examined.datapath, registry, interruption, display)
                 return _Runner(plan, examined).run()
         finally:
@@ -143,13 +145,17 @@ def _plain_scenario(scenario: Scenario) -> dict[str, Any]:
 
 def _git_commit() -> str | None:
     """Return the commit of this code, "-dirty" behind it if it was changed; None outside git."""
-    command = ["git", "-c", "safe.directory=*", "-C", str(PROJECT), "describe", "--always"]
+    command = ["git", "-C", str(PROJECT), "describe", "--always"]
+    # As the checkout's owner: as root it would leave an index of root's.
+    owner = PROJECT.stat()
     try:
         completed = subprocess.run(
             [*command, "--abbrev=40", "--exclude=*", "--dirty"],
             capture_output=True,
             text=True,
             timeout=GIT_DEADLINE_S,
+            user=owner.st_uid,
+            group=owner.st_gid,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
