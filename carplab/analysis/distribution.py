@@ -119,7 +119,7 @@ def _draw_row(axes: Axes, row: int, statistic: Statistic, factor: float) -> None
         medianprops={"color": BLACK, "linewidth": 2.0},
         whiskerprops={"color": BLUE}, capprops={"color": BLUE},
     )  # fmt: skip
-    median = f"median\n{np.median(lengths):.{1 if factor > 1 else 3}f}"
+    median = f"median\n{np.median(lengths):.{2 if factor > 1 else 3}f}"
     axes.text(
         1.01, row, median, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5,
     )  # fmt: skip

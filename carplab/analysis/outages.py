@@ -36,8 +36,7 @@ Times = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Outage:
-    """No packet was delivered between `start_s` and `end_s`; `lost` of those sent meanwhile never
-    were.
+    """Nothing was delivered from `start_s` to `end_s`; `lost` of the probes sent then never were.
 
     `certain_s` is the time from the sending of the first lost one to that of the last. `open_start`
     and `open_end` say that the record does not reach beyond that end.

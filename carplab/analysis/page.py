@@ -111,7 +111,7 @@ def series_page(
         warnings=_series_warnings(series),
         statistics=_statistic_rows(series.statistics),
         distribution=_inline(distribution),
-        columns=[f"{window}, {cause}" for window, cause in _COMPARED],
+        columns=[f"{window}\n{cause}" for window, cause in _COMPARED],
         repetitions=[_repetition(name, each) for name, each in series.runs.items()],
         median=median,
         timeline=_inline(timeline) if timeline else None,

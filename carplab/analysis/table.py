@@ -34,9 +34,13 @@ def length_text(length_s: float | None, at_least: bool = False) -> str:
     """Return a length for people: in milliseconds if it is below a tenth of a second."""
     if length_s is None:
         return "never"
-    text = f"{length_s:.3f} s" if abs(length_s) >= 0.1 else f"{length_s * 1000:.1f} ms"
+    length_ms = length_s * 1000
     if length_s == 0:
         text = "0"
+    elif abs(length_ms) < 1:
+        text = f"{length_ms:.2f} ms"
+    else:
+        text = f"{length_s:.3f} s" if abs(length_ms) >= 100 else f"{length_ms:.1f} ms"
     return f"at least {text}" if at_least else text
 
 

@@ -86,7 +86,9 @@ def test_the_table_of_a_series(findings: Findings) -> None:
     [
         (2.8976, False, "2.898 s"),
         (0.0048, False, "4.8 ms"),
-        (-0.0006, False, "-0.6 ms"),
+        (-0.0006, False, "-0.60 ms"),
+        (0.1, False, "0.100 s"),
+        (0.0999, False, "99.9 ms"),
         (0.0, False, "0"),
         (3.0, True, "at least 3.000 s"),
         (None, False, "never"),
