@@ -57,6 +57,10 @@ from carplab.errors import CarplabError
 # read so many frames of one interface, then look at the timers: a flood must not stop them
 _FRAMES_AT_ONCE = 64
 
+# select(2) may be late by a thousandth of its timeout (select_estimate_accuracy() in Linux's
+# fs/select.c), so the end of a long wait is waited for on its own
+_EXACT_WAIT_S = 0.05
+
 
 def log(sentence: str) -> None:
     """One line on standard error. That nobody reads it is no reason to stop."""
@@ -65,7 +69,7 @@ def log(sentence: str) -> None:
 
 
 def run(config: DaemonConfig) -> None:
-    """Be carpd until SIGTERM or SIGINT. Raises CarplabError when it cannot start."""
+    """Be carpd until SIGTERM, SIGINT or SIGHUP. Raises CarplabError when it cannot start."""
     with contextlib.ExitStack() as stack:
         stop_signal = stack.enter_context(_stop_signals())
         try:
@@ -167,7 +171,10 @@ class Daemon:
     def _patience_s(self) -> float | None:
         """How long to wait at most, in seconds; None is forever."""
         timer = self._node.get_timer()
-        return None if timer is None else max(0.0, timer - time.monotonic())
+        if timer is None:
+            return None
+        left_s = max(0.0, timer - time.monotonic())
+        return left_s if left_s < _EXACT_WAIT_S else 0.99 * left_s
 
     def _timer_is_due(self) -> bool:
         timer = self._node.get_timer()
@@ -415,11 +422,11 @@ class Daemon:
 
 @contextlib.contextmanager
 def _stop_signals() -> Iterator[socket.socket]:
-    """A socket that becomes readable with SIGTERM or SIGINT, which do nothing else meanwhile."""
+    """A socket that becomes readable with a signal to end, which does nothing else meanwhile."""
     readable, written = socket.socketpair()
     written.setblocking(False)
     signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     try:
         yield readable

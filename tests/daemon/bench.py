@@ -1,4 +1,4 @@
-"""Measures carpd on a Linux bridge: `python -m tests.daemon.bench [start] [failover] [ucarp]`, as root.
+"""Measures carpd: as root, `python -m tests.daemon.bench [start] [failover] [ucarp]`.
 
 Prints one line a figure: n, median and range. Nothing is judged here; the tests do that.
 """
@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.daemon.lab import Carpd, Lab, wait_for
+from tests.daemon.lab import Capture, Carpd, Lab, wait_for
+from tests.daemon.test_interop_ucarp import first_after, last_of
 from tests.daemon.ucarp import Ucarp
 
 FAST = {"dialect": "openbsd", "advbase": 0, "advskew": 25}
@@ -53,8 +54,7 @@ def bench_start(lab: Lab, count: int = 20) -> None:
     first_s, memory_mb = [], []
     for _ in range(count):
         carpd = lab.launch(host, config)
-        frames = wait_for("it advertises", lambda: capture.advertisements(carpd.started_s))
-        first_s.append(frames[0][0] - carpd.started_s)
+        first_s.append(first_after(capture, "10.0.1.11", carpd.started_s) - carpd.started_s)
         carpd.wait_until_running()
         memory_mb.append(resident_mb(carpd))
         carpd.end()
@@ -69,8 +69,15 @@ def resident_mb(carpd: Carpd) -> float:
     return int(found[1]) / 1024
 
 
+def arp_after(capture: Capture, since_s: float) -> float:
+    def times() -> list[float]:
+        return [f.at_s for f in tuple(capture.frames) if f.arp() and f.at_s >= since_s]
+
+    return wait_for("a gratuitous ARP", times)[0]
+
+
 def bench_failover(lab: Lab, count: int = 10) -> None:
-    """Two carpd: from the bow-out, or the last advertisement before a SIGKILL, to the next MASTER's."""
+    """From the bow-out, or the last advertisement before a SIGKILL, to the next MASTER's."""
     fw1, fw2, client = lab.firewall(1), lab.firewall(2), lab.client()
     capture = lab.capture(client)
     second = lab.carpd(fw2, **SLOW)
@@ -81,14 +88,10 @@ def bench_failover(lab: Lab, count: int = 10) -> None:
         second.wait_for_state("BACKUP")
         since_s = time.monotonic()
         first.end(number)
-        taken_s = wait_for("fw2", lambda: capture.advertisements(since_s, "10.0.1.12"))[0][0]  # noqa: B023
-        last_s = capture.advertisements(source="10.0.1.11")[-1][0]
+        taken_s = first_after(capture, "10.0.1.12", since_s)
+        last_s = last_of(capture, "10.0.1.11")
         (bow_out_s if number is signal.SIGTERM else killed_s).append(taken_s - last_s)
-        arp = wait_for(
-            "the gratuitous ARP",
-            lambda: [f for f in capture.frames if f.arp() and f.at_s >= taken_s],  # noqa: B023
-        )
-        announced_s.append(arp[0].at_s - taken_s)
+        announced_s.append(arp_after(capture, taken_s) - taken_s)
     show("bow-out to the next MASTER's advertisement", bow_out_s)
     show("last advertisement before SIGKILL to the next MASTER's (due 585.9)", killed_s)
     show("advertisement to gratuitous ARP, addresses taken in between", announced_s)
@@ -99,31 +102,22 @@ def bench_ucarp(lab: Lab, count: int = 5) -> None:
     fw1, fw2, client = lab.firewall(1), lab.firewall(2), lab.client()
     capture = lab.capture(client)
 
-    def first_of(source: str, since_s: float) -> float:
-        regular = wait_for(
-            f"{source} is MASTER",
-            lambda: [t for t, ad in capture.advertisements(since_s, source) if not ad.is_bow_out],
-            12,
-        )
-        return regular[0]
-
-    def last_of(source: str) -> float:
-        return capture.advertisements(source=source)[-1][0]
-
     to_ucarp_s, both_s, extra = [], [], []
     ucarp = Ucarp(lab, fw2, "10.0.1.12", advskew=100)
     for _ in range(count):
         carpd = lab.carpd(fw1)
         since_s = carpd.started_s
-        back_s = first_of("10.0.1.11", since_s)
+        back_s = first_after(capture, "10.0.1.11", since_s)
         time.sleep(3)
         both = [ad for at_s, ad in capture.advertisements(back_s, "10.0.1.12")]
         if both:
-            both_s.append(last_of("10.0.1.12") - back_s)
+            both_s.append(last_of(capture, "10.0.1.12") - back_s)
             extra.append(len(both))
         ended_s = time.monotonic()
         carpd.end()
-        to_ucarp_s.append(first_of("10.0.1.12", ended_s) - last_of("10.0.1.11"))
+        to_ucarp_s.append(
+            first_after(capture, "10.0.1.12", ended_s) - last_of(capture, "10.0.1.11")
+        )
         time.sleep(1)
     show("carpd's bow-out to ucarp's first advertisement", to_ucarp_s)
     show("carpd back: two MASTERs", both_s)
@@ -135,13 +129,13 @@ def bench_ucarp(lab: Lab, count: int = 5) -> None:
     for _ in range(count):
         since_s = time.monotonic()
         ucarp = Ucarp(lab, fw2, "10.0.1.12", advskew=0)
-        back_s = first_of("10.0.1.12", since_s)
+        back_s = first_after(capture, "10.0.1.12", since_s)
         time.sleep(2.5)
-        back_both_s.append(max(0.0, last_of("10.0.1.11") - back_s) if since_s else 0.0)
+        back_both_s.append(max(0.0, last_of(capture, "10.0.1.11") - back_s))
         ended_s = time.monotonic()
         ucarp.end()
-        taken_s = first_of("10.0.1.11", ended_s)
-        to_carpd_s.append(taken_s - last_of("10.0.1.12"))
+        taken_s = first_after(capture, "10.0.1.11", ended_s)
+        to_carpd_s.append(taken_s - last_of(capture, "10.0.1.12"))
     show("ucarp's last advertisement to carpd's first (due 3390.6)", to_carpd_s)
     show("ucarp back: two MASTERs", back_both_s)
 

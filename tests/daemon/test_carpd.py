@@ -87,7 +87,7 @@ def ask_for(client: Host, address: str, seconds: float = 0.3) -> list[str]:
 # What it does to its machine
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_an_orderly_end_bows_out_and_leaves_nothing_behind(
     lab: Lab, number: signal.Signals
 ) -> None:
@@ -238,8 +238,11 @@ def test_a_client_reaches_the_virtual_addresses_before_and_after_a_failover(lab:
         settled_state(host)
     for carpd in (first, second):
         carpd.wait_for_state("MASTER")
+        # the other firewall is a client like any: it must not take the address for its own
         for address in BOTH:
             client.run("ping", "-c", "1", "-W", "2", address)
+            if carpd is first:
+                second.host.run("ping", "-c", "1", "-W", "2", address)
         neighbours = json.loads(client.run("ip", "-j", "neigh"))
         macs = {entry["dst"]: entry.get("lladdr") for entry in neighbours}
         assert {macs[address] for address in BOTH} == {VIRTUAL_MAC}
@@ -405,6 +408,20 @@ def test_an_interface_that_is_deleted_and_comes_back(lab: Lab) -> None:
     assert "carp1-" not in host.run("ip", "link")
 
 
+def test_news_that_were_lost_are_looked_up(lab: Lab) -> None:
+    """While carpd is stopped, more happens than its netlink socket can hold."""
+    carpd = lab.carpd(lab.firewall(1))
+    carpd.wait_for_state("MASTER")
+    pid = carpd.request("status")["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    changes = lab.folder / "changes"
+    changes.write_text("".join(f"link set dev lo mtu {1500 + n}\n" for n in range(3000)))
+    carpd.host.run("ip", "-batch", str(changes))
+    carpd.host.pull_cable()
+    os.kill(pid, signal.SIGCONT)
+    carpd.wait_for_state("INIT")
+
+
 def test_a_macvlan_that_somebody_deleted_is_made_again(lab: Lab) -> None:
     carpd = lab.carpd(lab.firewall(1))
     carpd.wait_for_state("MASTER")
@@ -495,8 +512,8 @@ def test_the_commands_of_carpd(lab: Lab, carpd_command: Any) -> None:
     assert (again.returncode, again.stderr.count("\n")) == (1, 1)
     assert again.stderr.startswith("carpd: ")
     events = [json.loads(line) for line in carpd_command(*at, "events").stdout.splitlines()]
-    assert [event["kind"] for event in events[:3]] == ["start", "carrier", "transition"]
-    transition = events[2]
+    assert [event["kind"] for event in events[:2]] == ["start", "carrier"]
+    transition = next(event for event in events if event["kind"] == "transition")
     assert (transition["old"], transition["new"]) == ("INIT", "MASTER")
     assert transition["reason"] == "preempting"
     assert {event["kind"] for event in events} >= {"sent", "demotion"}
@@ -508,4 +525,5 @@ def test_a_follower_sees_the_end(lab: Lab) -> None:
         carpd.end()
         kinds = [event["kind"] for event in stream]
     assert kinds[0] == "start"
-    assert kinds[-3:] == ["sent", "transition", "stop"]
+    assert {"sent", "transition"} <= set(kinds)
+    assert kinds[-1] == "stop"

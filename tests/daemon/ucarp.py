@@ -1,6 +1,6 @@
 """Debian's ucarp on a host of the test segment.
 
-ucarp reads its capture in blocks that libpcap hands over at most a second late (CAPTURE_TIMEOUT), so
+ucarp reads its capture in blocks that libpcap hands over up to a second late, CAPTURE_TIMEOUT, so
 it may hear an advertisement that much after it was sent. A MASTER that hears a faster one sends one
 more advertisement before it steps down. It sends no bow-out.
 """
