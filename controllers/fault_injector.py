@@ -3,8 +3,9 @@
 Started by `python -m controllers.launch`, or by `ryu-manager controllers.fault_injector`; then the
 API listens on 127.0.0.1, port 8081 or that of the environment variable FAULT_INJECTOR_API_PORT.
 
-A fault is effective when the switch has answered the barrier sent behind it. Open vSwitch carries
-the change into its datapath right after that answer: about 1 ms more is to be reckoned with.
+A fault is effective when the switch has answered the barrier sent behind it. What hosts saw lay
+close to that stamp (60 faults of each kind, Open vSwitch's userspace datapath): the carrier changed
+2.2 ms before to 3.7 ms after it, the last and the first frame passed 1.3 ms before to 1.6 ms after.
 
 A switch that comes back after a lost connection gets its faults again, by the names of its ports; a
 fault whose port is gone, then or while the switch is connected, is dropped and the log says so.

@@ -321,12 +321,12 @@ def _read_choice(request: dict[str, Any], key: str, choices: Sequence[str]) -> s
 
 def _read_number(request: dict[str, Any], key: str, minimum: float, maximum: float) -> float:
     value = request.get(key)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not minimum <= value <= maximum:
+    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if number is None or not minimum <= number <= maximum:
         raise RefusedError(
             400, f"{key} must be a number from {minimum:g} to {maximum:g}, not {_show(value)}."
         )
-    return float(value)
+    return float(number)
 
 
 def _find_switch(request: dict[str, Any], switches: Sequence[Switch]) -> Switch:

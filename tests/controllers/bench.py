@@ -109,6 +109,20 @@ class Host:
             texts.append(text)
         return texts
 
+    def collect(self, number: int) -> list[bytes]:
+        """The texts of the next frames, at least `number` of them."""
+        texts: list[bytes] = []
+
+        def is_enough() -> bool:
+            texts.extend(self.drain())
+            return len(texts) >= number
+
+        wait_for(f"{number} frames at {self.name}", is_enough)
+        return texts
+
+    def wait_for_carrier(self, up: bool) -> None:
+        wait_for(f"carrier of {self.name} {up}", lambda: self.has_carrier == up)
+
 
 class Bench:
     """One bridge, and hosts a, b, c."""

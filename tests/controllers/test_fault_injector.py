@@ -6,6 +6,7 @@ import itertools
 import statistics
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -48,12 +49,17 @@ def running(request: pytest.FixtureRequest, bench: Bench) -> Iterator[Controller
 def controller(running: Controller, bench: Bench) -> Iterator[Controller]:
     """The controller, with no faults before and after, and every host's MAC known."""
     for host in bench.hosts:
-        wait_for("carrier", lambda host=host: host.has_carrier)
-        wait_for("its MAC is known", lambda host=host: host.send(BROADCAST) or knows(bench, host))
+        host.wait_for_carrier(up=True)
+        wait_for("its MAC is known", partial(becomes_known, bench, host))
     for host in bench.hosts:
         host.drain()
     yield running
     assert running.request("DELETE", "/v1/faults").status == 200
+
+
+def becomes_known(bench: Bench, host: Host) -> bool:
+    host.send(BROADCAST)
+    return knows(bench, host)
 
 
 def knows(bench: Bench, host: Host) -> bool:
@@ -84,8 +90,7 @@ def test_no_frame_is_lost_or_doubled_while_a_mac_is_learned(
     sent = [b"%d" % number for number in range(200)]
     for text in sent:
         bench.a.send(bench.b.mac, source="02:00:00:00:01:01", text=text)
-    received: list[bytes] = []
-    wait_for("all frames", lambda: received.extend(bench.b.drain()) or len(received) >= len(sent))
+    received = bench.b.collect(len(sent))
     time.sleep(SETTLE_S)
     assert received + bench.b.drain() == sent
 
@@ -109,7 +114,7 @@ def test_traffic_follows_a_virtual_mac_at_once_each_time_it_moves(
         new.drain()
         moved_s = time.monotonic()
         new.send(CARP_GROUP, source=VIRTUAL_MAC)
-        assert wait_for("traffic follows", lambda new=new: follows(bench.c, new))
+        assert wait_for("traffic follows", partial(follows, bench.c, new))
         delays_s.append(time.monotonic() - moved_s)
         assert not hears(bench.c, old, VIRTUAL_MAC)
     assert statistics.median(delays_s) < 0.02, delays_s
@@ -179,15 +184,14 @@ def test_loss_loses_about_the_asked_percentage_towards_the_host(
 
 
 def count_received(sender: Host, receiver: Host, witness: Host, number: int) -> int:
-    """How many of `number` broadcasts arrive; `witness`, who loses none, tells when all are past."""
+    """How many of `number` broadcasts arrive; `witness` loses none and tells when all are past."""
     receiver.drain()
     count = 0
     for _ in range(0, number, 50):
         witness.drain()
         for _ in range(50):
             sender.send(BROADCAST, text=b"counted")
-        seen: list[bytes] = []
-        wait_for("50 frames", lambda seen=seen: seen.extend(witness.drain()) or len(seen) == 50)
+        witness.collect(50)
         count += len(receiver.drain())
     time.sleep(SETTLE_S)
     return count + len(receiver.drain())
@@ -215,9 +219,9 @@ def test_flap_takes_its_turns_and_ends_with_the_link_up(
 
 def test_flap_that_is_lifted_leaves_the_link_up(controller: Controller, bench: Bench) -> None:
     fault = controller.inject("a", "flap", period_s=60, count=5)
-    wait_for("carrier is lost", lambda: not bench.a.has_carrier)
+    bench.a.wait_for_carrier(up=False)
     assert [edge["up"] for edge in controller.lift(fault)["edges"]] == [False]
-    wait_for("carrier is back", lambda: bench.a.has_carrier)
+    bench.a.wait_for_carrier(up=True)
     assert bench.port_config(bench.a) == "0"
 
 
@@ -296,7 +300,7 @@ def test_faults_survive_a_lost_connection(controller: Controller, bench: Bench) 
     run(f"ovs-ofctl -O OpenFlow13 mod-port {BRIDGE} {bench.b.switch_port} forward")
     bench.connect(controller)
     assert controller.get("/v1/faults") == {"faults": faults}
-    wait_for("carrier is lost", lambda: not bench.a.has_carrier)
+    bench.a.wait_for_carrier(up=False)
     assert not hears(bench.b, bench.c, BROADCAST)
     assert not hears(bench.c, bench.b, BROADCAST)
 
@@ -334,7 +338,7 @@ def test_signal_lifts_everything(bench: Bench, framework: str) -> None:
     assert "ca02" not in bench.flows()
     assert "carplab_loss" not in run("nft list tables")
     for host in bench.hosts:
-        wait_for("carrier is back", lambda host=host: host.has_carrier)
+        host.wait_for_carrier(up=True)
 
 
 def test_frames_pass_when_the_controller_has_died(bench: Bench) -> None:
