@@ -302,6 +302,8 @@ class Repetition:
             detail = (
                 f"advbase {event['advbase']} advskew {event['advskew']} demote {event['demote']}"
             )
+        if kind == "heard":
+            self._states.set_heard(place)
         if kind == "sent":
             if not event["ok"]:
                 return

@@ -35,6 +35,7 @@ class States:
             for place in self._states
         }
         self._sent_s: dict[Place, float] = {}
+        self._heard: set[Place] = set()
 
     def place(self, interface: str, vhid: int) -> Place:
         """Return the virtual host with this vhid on this interface."""
@@ -57,11 +58,21 @@ class States:
         with self._lock:
             self._sent_s[place] = monotonic_s
 
+    def set_heard(self, place: Place) -> None:
+        """Note that it has heard an advertisement that it believes."""
+        with self._lock:
+            self._heard.add(place)
+
     def has_settled(self, preferred: str) -> bool:
-        """Return whether `preferred` is MASTER everywhere and everybody else BACKUP."""
+        """Return whether `preferred` is MASTER everywhere, and everybody else a BACKUP who hears it.
+
+        A BACKUP that hears nobody would be MASTER a moment later.
+        """
         with self._lock:
             return all(
-                state == (MASTER if place.router == preferred else BACKUP)
+                state == MASTER
+                if place.router == preferred
+                else state == BACKUP and place in self._heard
                 for place, state in self._states.items()
             )
 

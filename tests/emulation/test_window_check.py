@@ -1,0 +1,121 @@
+"""The windows against outages of known length.
+
+A rule in the firewall drops what it forwards during certain seconds of the wall clock: nft(8),
+`meta time`, which the kernel compares with its own clock for every packet. So each outage begins
+and ends at a known nanosecond, and no part of what is tested knows it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from carplab.analysis.load import load_run
+from carplab.analysis.windows import find_windows
+from carplab.emulation import machine
+from carplab.emulation.controller import ControllerClient, ControllerProcess
+from carplab.emulation.mininet_network import EmulatedNetwork
+from carplab.emulation.probe import ProbeTraffic
+from carplab.emulation.registry import Registry
+from carplab.emulation.traffic import Endpoint
+from carplab.network import Network, as_plain, interface_name
+from carplab.recording import Origin, RunFolder
+from topo.firewall_pair import firewall_pair
+
+pytestmark = [pytest.mark.root, pytest.mark.mininet]
+
+OUTAGES = 10
+LENGTH_S = 1
+TOLERANCE_S = 0.002
+WAY_S = 0.001
+
+
+@contextlib.contextmanager
+def forwarding_network(network: Network) -> Iterator[EmulatedNetwork]:
+    """The network without carpd: fw1 simply has the virtual addresses."""
+    registry = Registry.acquire("window check")
+    controller = ControllerProcess(registry.run_dir / "controller.log")
+    try:
+        controller.start()
+        controller.wait_ready()
+        datapath = machine.examine().datapath
+        emulated = EmulatedNetwork(network, registry, datapath, controller.ofp_port)
+        emulated.build()
+        ControllerClient(controller.api_port).wait_connected(network)
+        for interface in network.router("fw1").interfaces:
+            name = interface_name("fw1", interface.segment)
+            address = f"{interface.virtual_hosts[0].addresses[0]}/24"
+            emulated.run("fw1", "ip", "address", "add", address, "dev", name)
+        yield emulated
+        emulated.tear_down()
+    finally:
+        controller.stop()
+        registry.release()
+
+
+def drop_in_seconds(emulated: EmulatedNetwork, starts: list[int]) -> None:
+    """Drop what fw1 forwards for LENGTH_S from each of these times of the wall clock."""
+    rules = "\n".join(f"meta time {start}-{start + LENGTH_S} drop" for start in starts)
+    hook = "type filter hook forward priority 0; policy accept;"
+    ruleset = f"table inet known {{\nchain forward {{\n{hook}\n{rules}\n}}\n}}\n"
+    process = emulated.popen("fw1", ["nft", "-f", "-"], stdin=subprocess.PIPE)
+    _, errors = process.communicate(ruleset.encode())
+    assert process.returncode == 0, errors
+
+
+def measure(folder: RunFolder) -> None:
+    """Record OUTAGES outages, with the truth about them as faults and repairs."""
+    network = firewall_pair()
+    probe = ProbeTraffic(interval_s=0.001)
+    with forwarding_network(network) as emulated:
+        client, server = (
+            Endpoint(host.name, str(host.addresses[0].ip), partial(emulated.popen, host.name))
+            for host in network.hosts
+        )
+        try:
+            probe.start(client, server, folder.raw_dir)
+            probe.wait_flowing(5)
+            first = int(time.time()) + 2
+            starts = [first + 2 * LENGTH_S * number for number in range(OUTAGES)]
+            drop_in_seconds(emulated, starts)
+            while time.time() < starts[-1] + 2 * LENGTH_S:
+                probe.check()
+                time.sleep(0.1)
+        finally:
+            probe.stop()
+    offset_s = time.time() - time.monotonic()
+    for start in starts:
+        began_s = start - offset_s
+        folder.event(began_s, "fw1", "fault", segment="inside", detail="blackhole")
+        folder.event(began_s + LENGTH_S, "fw1", "repair", segment="inside", detail="blackhole")
+    folder.write_rows(probe.table, probe.collect(folder.origin.monotonic_s))
+    folder.finish("finished")
+
+
+def test_windows_are_right_within_2_ms(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "window-check", Origin.now())
+    folder.write_run(scenario={"network": as_plain(firewall_pair()), "preferred": "fw1"})
+    measure(folder)
+    found = find_windows(load_run(folder.path))
+    errors_ms: dict[str, list[float]] = {"failover": [], "interruption": [], "outage": []}
+    for number in range(1, OUTAGES + 1):
+        for name in ("failover", "outage"):
+            window = found.first(name, f"fault {number}")
+            assert window and window.length_s is not None
+            errors_ms[name].append(1000 * (window.length_s - LENGTH_S))
+    for outage in found.outages:
+        if outage.length_s > LENGTH_S / 2:
+            errors_ms["interruption"].append(1000 * (outage.interruption_s - LENGTH_S))
+    for name, errors in errors_ms.items():
+        print(f"{name}: errors in ms:", ", ".join(f"{error:.2f}" for error in errors))
+        assert len(errors) == OUTAGES
+    assert max(map(abs, errors_ms["failover"])) <= 1000 * TOLERANCE_S
+    assert max(map(abs, errors_ms["interruption"])) <= 1000 * TOLERANCE_S
+    # From delivery to delivery: up to a spacing more at either end, and the way there and back.
+    assert all(0 <= error <= 1000 * (TOLERANCE_S + WAY_S) for error in errors_ms["outage"])
