@@ -230,9 +230,13 @@ def test_only_the_master_answers_and_only_with_the_virtual_mac(lab: Lab) -> None
 
 def test_a_client_reaches_the_virtual_addresses_before_and_after_a_failover(lab: Lab) -> None:
     client = lab.client()
-    first = lab.carpd(lab.firewall(1), **FAST, addresses=BOTH)
+    hosts = lab.firewall(1), lab.firewall(2)
+    for host in hosts:
+        # as some distributions have it; the way back from the virtual MAC is another interface
+        host.run("sysctl", "-q", "net.ipv4.conf.all.rp_filter=1")
+    first = lab.carpd(hosts[0], **FAST, addresses=BOTH)
     first.wait_for_state("MASTER")
-    second = lab.carpd(lab.firewall(2), **SLOW, addresses=BOTH)
+    second = lab.carpd(hosts[1], **SLOW, addresses=BOTH)
     second.wait_for_state("BACKUP")
     for host in (client, first.host, second.host):
         settled_state(host)
@@ -408,6 +412,23 @@ def test_an_interface_that_is_deleted_and_comes_back(lab: Lab) -> None:
     assert "carp1-" not in host.run("ip", "link")
 
 
+def test_an_interface_that_is_renamed_and_named_back(lab: Lab) -> None:
+    carpd = lab.carpd(lab.firewall(1), **FAST)
+    carpd.wait_for_state("MASTER")
+    host = carpd.host
+
+    def rename(old: str, new: str) -> None:
+        host.run("ip", "link", "set", old, "down")
+        host.run("ip", "link", "set", old, "name", new)
+        host.run("ip", "link", "set", new, "up")
+
+    rename(host.interface, "other")
+    wait_for("the macvlan is gone", lambda: "carp1-" not in host.run("ip", "link"))
+    assert carpd.status()["state"] == "INIT"
+    rename("other", host.interface)
+    carpd.wait_for_state("MASTER")
+
+
 def test_news_that_were_lost_are_looked_up(lab: Lab) -> None:
     """While carpd is stopped, more happens than its netlink socket can hold."""
     carpd = lab.carpd(lab.firewall(1))
@@ -463,6 +484,8 @@ def test_orders_of_the_user(lab: Lab) -> None:
     first, second = pair(lab)
     first.request("demote", delta=5)
     second.wait_for_state("MASTER")
+    # with the address still there, a former MASTER would answer itself
+    wait_for("fw1 let go", lambda: VIRTUAL_ADDRESS + "/32" not in first.host.run("ip", "addr"))
     first.request("demote", delta=-5)
     first.wait_for_state("MASTER")
     first.request("down", vhid=1)
