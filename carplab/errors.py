@@ -1,7 +1,7 @@
 """Errors that a user can do something about.
 
-The commands print such an error as one sentence on standard error and end with its exit code; anything
-else that escapes is a bug and keeps its traceback.
+The commands print such an error as one sentence on standard error and end with its exit code;
+anything else that escapes is a bug and keeps its traceback.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What tests need of the machine: those marked `root` or `mininet` are skipped for a plain user, and for nobody else."""
+"""Tests marked `root` or `mininet` are skipped for a plain user, and for nobody else."""
 
 from __future__ import annotations
 

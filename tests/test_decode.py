@@ -65,7 +65,7 @@ def test_other_containers(tmp_path: Path, capsys: pytest.CaptureFixture[str], li
 
     copy = tmp_path / "copy"
     with PcapReader(str(UCARP)) as reader:
-        packets = [packet for packet in reader if "IP" in packet]
+        packets = [packet for packet in reader if "IP" in packet and packet["IP"].proto == 112]
     if link == "ethernet-vlan":
         packets = [Ether(src=p.src, dst=p.dst) / Dot1Q(vlan=7) / p["IP"] for p in packets]
     if link == "linux-cooked":

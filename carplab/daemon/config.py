@@ -189,7 +189,7 @@ def _dialect(name: str) -> Dialect:
 
 
 def _integer(table: Mapping[str, Any], key: str, default: int | None = None) -> int:
-    value = _required(table, key, default)
+    value: object = _required(table, key, default)
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{key} {value!r} is not a whole number")
     return value
