@@ -1,7 +1,8 @@
 """A Ryu (or os-ken) application: a learning switch, and faults injected into it over HTTP.
 
-Started by `python -m controllers.launch`, or by `ryu-manager controllers.fault_injector`; then the
-API listens on 127.0.0.1, port 8081 or that of the environment variable FAULT_INJECTOR_API_PORT.
+Started by `python -m controllers.launch`, or by `python -m controllers.ryu_manager
+controllers/fault_injector.py`; then the API listens on 127.0.0.1, port 8081 or that of the
+environment variable FAULT_INJECTOR_API_PORT.
 
 A fault is effective when the switch has answered the barrier sent behind it. What hosts saw lay
 close to that stamp (60 faults of each kind, Open vSwitch's userspace datapath): the carrier changed
@@ -337,4 +338,10 @@ class FaultInjector(Application):  # type: ignore[misc]
             )
             self._book.remove(fault)
             if fault.spec.kind == "loss":
-                packet_loss.stop(packet_loss.table_name(fault.spec.dpid, fault.spec.port))
+                self._end_loss(fault.spec)
+
+    def _end_loss(self, spec: FaultSpec) -> None:
+        try:
+            self._set_loss(spec, None)
+        except RefusedError as refused:
+            self.logger.warning("%s", refused.sentence)

@@ -17,6 +17,8 @@ from controllers import api
 from controllers.faults import RefusedError
 
 _IDLE_TIMEOUT_S = 30.0
+_LINGER_TIMEOUT_S = 1.0
+_LINGER_MAXIMUM_BYTES = 64 << 20
 _LOG = logging.getLogger(__name__)
 
 
@@ -33,10 +35,23 @@ def serve(listener: socket.socket, injector: api.Injector, spawn: Callable[..., 
 def _serve_connection(connection: socket.socket, injector: api.Injector) -> None:
     try:
         _RequestHandler(connection, injector)
+        _linger(connection)
     except OSError as problem:
         _LOG.info("HTTP client went away: %s", problem)
     finally:
         connection.close()
+
+
+def _linger(connection: socket.socket) -> None:
+    """Let a client finish a body that was refused: a reset would take the answer from it."""
+    connection.shutdown(socket.SHUT_WR)
+    connection.settimeout(_LINGER_TIMEOUT_S)
+    discarded = 0
+    while discarded < _LINGER_MAXIMUM_BYTES:
+        data = connection.recv(1 << 16)
+        if not data:
+            return
+        discarded += len(data)
 
 
 class _RequestHandler(BaseHTTPRequestHandler):

@@ -17,9 +17,10 @@ import signal
 import socket
 import sys
 import time
-import warnings
 from types import FrameType
 from typing import Any
+
+from controllers.eventlet_shim import prepare_for_ryu
 
 _FRAMEWORKS = ("ryu", "os-ken")
 _START_TIMEOUT_S = 15.0
@@ -80,29 +81,15 @@ def _load_framework(name: str) -> str:
     """Import Ryu or os-ken, which decides for controllers.frameworks; its name and version."""
     try:
         if name == "ryu":
-            _load_ryu()
+            prepare_for_ryu()
+            import ryu.lib.hub
+
+            ryu.lib.hub.patch()
         else:
             import os_ken.lib.hub  # noqa: F401
     except ImportError as problem:
         raise LaunchError(f"{name} cannot be loaded: {problem}; run `make setup`.") from None
     return f"{name} {importlib.metadata.version(name)}"
-
-
-def _load_ryu() -> None:
-    """Ryu 4.34 imports eventlet.wsgi.ALREADY_HANDLED, which is gone since eventlet 0.30.3.
-
-    eventlet takes pyOpenSSL along where it finds one. Nothing here needs it, and the
-    distribution's does not load beside a newer cryptography: so there is none for it to find.
-    """
-    sys.modules.setdefault("OpenSSL", None)  # type: ignore[arg-type]
-    warnings.filterwarnings("ignore", message="\\s*Eventlet is deprecated")
-    import eventlet.wsgi
-
-    if not hasattr(eventlet.wsgi, "ALREADY_HANDLED"):
-        eventlet.wsgi.ALREADY_HANDLED = object()
-    import ryu.lib.hub
-
-    ryu.lib.hub.patch()
 
 
 def _end_at_signals() -> None:

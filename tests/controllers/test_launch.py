@@ -182,6 +182,12 @@ def test_malformed_request_is_answered_with_a_4xx(controller: Controller, sent: 
     assert b'{"error": "' in answer
 
 
+def test_large_body_is_refused_after_it_was_sent(controller: Controller) -> None:
+    reply = controller.request("POST", "/v1/faults", raw_body=b" " * 10_000_000)
+    assert reply.status == 413
+    assert "10000000 bytes" in reply.content["error"]
+
+
 def test_client_that_goes_away_harms_nobody(controller: Controller) -> None:
     with socket.create_connection(("127.0.0.1", controller.api_port)) as client:
         client.sendall(
@@ -196,18 +202,13 @@ def test_idle_client_keeps_nobody_waiting(controller: Controller) -> None:
 
 
 def test_ryu_manager_loads_the_application() -> None:
-    """Ryu's own program, given what today's eventlet lacks."""
     if importlib.util.find_spec("ryu") is None:
         pytest.skip("ryu is not installed")
     api_port, ofp_port = listening.choose_port(0), listening.choose_port(0)
-    program = (
-        "import sys; sys.modules['OpenSSL'] = None; import eventlet.wsgi;"
-        "eventlet.wsgi.ALREADY_HANDLED = None; from ryu.cmd.manager import main; main()"
-    )
     arguments = ["--ofp-tcp-listen-port", str(ofp_port), "controllers/fault_injector.py"]
-    environment = {**os.environ, "FAULT_INJECTOR_API_PORT": str(api_port), "PYTHONPATH": "."}
+    environment = {**os.environ, "FAULT_INJECTOR_API_PORT": str(api_port)}
     process = subprocess.Popen(
-        [sys.executable, "-c", program, *arguments],
+        [sys.executable, "-m", "controllers.ryu_manager", *arguments],
         cwd=REPOSITORY,
         env=environment,
         stdout=subprocess.DEVNULL,
