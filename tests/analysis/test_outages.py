@@ -75,6 +75,13 @@ def test_a_packet_that_waited_in_a_queue_does_not_hide_the_outage() -> None:
     assert outage.lost == 999
 
 
+def test_a_packet_that_others_overtook_does_not_shift_the_outage() -> None:
+    sent_s, delivered_s = probe(3000, set(range(1000, 2000)))
+    delivered_s[998] = delivered_s[2000] + 0.0002
+    (outage,) = find_outages(sent_s, delivered_s)
+    assert (outage.start_s, outage.end_s) == pytest.approx((0.999 + TRAVEL_S, 2.0 + TRAVEL_S))
+
+
 def test_a_packet_that_came_through_divides_an_outage() -> None:
     sent_s, delivered_s = probe(3000, set(range(1000, 2000)) - {1500})
     first, second = find_outages(sent_s, delivered_s)
