@@ -14,25 +14,23 @@ import ipaddress
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from ipaddress import (
-    IPv4Address,
     IPv4Interface,
     IPv4Network,
-    IPv6Address,
     IPv6Interface,
     IPv6Network,
 )
 from typing import Any, TypeVar
 
 from carplab.carp.dialect import DIALECTS
+from carplab.carp.node import NodeConfig, VirtualHostConfig
+from carplab.carp.packet import Address, master_down_s, timer_s
 from carplab.errors import UsageError
 
-Address = IPv4Address | IPv6Address
 Prefix = IPv4Network | IPv6Network
 InterfaceAddress = IPv4Interface | IPv6Interface
 
 DEFAULT_DIALECT = "openbsd"
 LONGEST_INTERFACE_NAME = 15  # IFNAMSIZ - 1, linux/if.h
-LONGEST_PASSWORD = 20  # bytes: CARP_KEY_LEN in the BSD kernels' ip_carp.h
 
 
 @dataclass(frozen=True)
@@ -47,17 +45,13 @@ class VirtualHost:
 
     @property
     def interval_s(self) -> float:
-        """Seconds between two advertisements; advbase 0 with advskew 0 is 1/256 s (OpenBSD)."""
-        if self.advbase == 0 and self.advskew == 0:
-            return 1 / 256
-        return self.advbase + self.advskew / 256
+        """Seconds between two advertisements."""
+        return timer_s(self.advbase, self.advskew)
 
     @property
     def master_down_s(self) -> float:
         """Seconds without an advertisement after which a BACKUP becomes MASTER."""
-        if self.advbase == 0:
-            return 3 * self.interval_s
-        return 3 * self.advbase + self.advskew / 256
+        return master_down_s(self.advbase, self.advskew)
 
 
 @dataclass(frozen=True)
@@ -269,7 +263,7 @@ def _check_virtual_hosts(network: Network, router: Router, interface: Interface)
     where = f"{router.name} on {interface.segment}"
     seen: set[int] = set()
     for virtual_host in interface.virtual_hosts:
-        _check_virtual_host(router, where, virtual_host)
+        _check_virtual_host(router, interface.segment, virtual_host)
         if virtual_host.vhid in seen:
             raise UsageError(
                 f"{where} has two virtual hosts with vhid {virtual_host.vhid}: each needs a vhid "
@@ -286,24 +280,20 @@ def _check_virtual_hosts(network: Network, router: Router, interface: Interface)
     _check_shared_vhids(network, interface)
 
 
-def _check_virtual_host(router: Router, where: str, virtual_host: VirtualHost) -> None:
-    lowest_advbase = 0 if DIALECTS[router.dialect].advbase_zero else 1
-    if not 1 <= virtual_host.vhid <= 255:
-        raise UsageError(f"vhid {virtual_host.vhid} of {where} is out of range: 1 to 255")
-    if not lowest_advbase <= virtual_host.advbase <= 254:
-        raise UsageError(
-            f"advbase {virtual_host.advbase} of {where} is out of range: {lowest_advbase} to 254 "
-            f"seconds in the dialect {router.dialect}"
+def _check_virtual_host(router: Router, segment: str, virtual_host: VirtualHost) -> None:
+    """The limits are the protocol's own."""
+    try:
+        config = VirtualHostConfig(
+            interface_name(router.name, segment),
+            virtual_host.vhid,
+            virtual_host.addresses,
+            virtual_host.advbase,
+            virtual_host.advskew,
+            virtual_host.password,
         )
-    if not 0 <= virtual_host.advskew <= 254:
-        raise UsageError(f"advskew {virtual_host.advskew} of {where} is out of range: 0 to 254")
-    length = len(virtual_host.password.encode())
-    if length > LONGEST_PASSWORD:
-        raise UsageError(
-            f"the password of {where} has {length} bytes: at most {LONGEST_PASSWORD} are possible"
-        )
-    if not virtual_host.addresses:
-        raise UsageError(f"vhid {virtual_host.vhid} of {where} has no virtual address: give it one")
+        NodeConfig((config,), DIALECTS[router.dialect])
+    except ValueError as error:
+        raise UsageError(f"{router.name} on {segment}: {error}") from None
 
 
 def _check_shared_vhids(network: Network, interface: Interface) -> None:

@@ -37,6 +37,7 @@ AUTHLEN = 7
 SIZE = 36
 BOW_OUT = 255  # advbase and advskew of a MASTER that resigns
 MAX_PASSWORD_BYTES = 20
+SHORTEST_INTERVAL_S = 1 / 256  # OpenBSD's, with advbase 0 and advskew 0
 
 _HEADER = struct.Struct("!BBBBBBHQ20s")
 _COUNTER_MASK = (1 << 64) - 1
@@ -81,6 +82,18 @@ def interval_s(advbase: int, advskew: int) -> float:
     With both 0 it is 1/256 s: OpenBSD allows advbase 0 and then never waits less than one step.
     """
     return advbase + (advskew or (0 if advbase else 1)) / 256
+
+
+def timer_s(advbase: int, advskew: int) -> float:
+    """Seconds a MASTER waits between two advertisements: at least one step, if both are 0."""
+    return max(interval_s(advbase, advskew), SHORTEST_INTERVAL_S)
+
+
+def master_down_s(advbase: int, advskew: int) -> float:
+    """Seconds without an advertisement after which a BACKUP takes over."""
+    if advbase == 0:
+        return 3 * timer_s(0, advskew)
+    return 3 * advbase + advskew / 256
 
 
 def virtual_mac(vhid: int) -> str:

@@ -50,13 +50,14 @@ from carplab.carp.packet import (
     encode,
     interval_s,
     ipv4_first,
+    master_down_s,
+    timer_s,
     without_link_local,
 )
 
 SUPPRESSED_ADVSKEW = 240  # CARP_MAXSKEW: what a demoted host advertises
 SEND_ERRORS_TO_DEMOTE = 3  # CARP_SENDAD_MAX_ERRORS
 SENDS_TO_RECOVER = 3  # CARP_SENDAD_MIN_SUCCESS
-SHORTEST_INTERVAL_S = 1 / 256  # with advbase 0 and advskew 0
 
 
 class State(enum.Enum):
@@ -162,9 +163,7 @@ class VirtualHostConfig:
     @property
     def master_down_s(self) -> float:
         """Seconds without an advertisement after which a BACKUP takes over."""
-        if self.advbase == 0:
-            return 3 * max(interval_s(0, self.advskew), SHORTEST_INTERVAL_S)
-        return 3 * self.advbase + self.advskew / 256
+        return master_down_s(self.advbase, self.advskew)
 
 
 class VirtualHost:
@@ -418,7 +417,7 @@ class VirtualHost:
     def _advertise(self, now: float, due: float | None = None, announcing: bool = True) -> None:
         """Advertise, and count the next due time from `due`: from `now`, delays would add up."""
         self._send(self.config.advbase, self.effective_advskew)
-        wait_s = max(self.interval_s, SHORTEST_INTERVAL_S)
+        wait_s = timer_s(self.config.advbase, self.effective_advskew)
         next_due = (now if due is None else due) + wait_s
         # after a long stop the missed advertisements are not sent in a burst
         self._advertise_due = next_due if next_due > now else now + wait_s
