@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address
+
 from carplab.carp.actions import SendAdvertisement
 from carplab.carp.frames import gratuitous_arp, unsolicited_na
 from carplab.carp.packet import Address, virtual_mac
@@ -10,12 +12,16 @@ from carplab.daemon.netlink import IFA_F_DADFAILED, Link, LinkAddress, RouteSock
 from carplab.daemon.sockets import CarpSocket
 from carplab.daemon.undo import Journal
 from carplab.daemon.vmac import VirtualMac, interface_sysctls, macvlan_name
+from carplab.errors import CarplabError
+
+# BSD's source where the interface has no address
+_UNSPECIFIED: dict[int, Address] = {4: IPv4Address("0.0.0.0"), 6: IPv6Address("::")}
 
 
 class Carpdev:
-    """An existing interface with its socket and its virtual hosts' macvlans, made by attach().
+    """An existing interface with its socket and its virtual hosts' macvlans.
 
-    Raises OSError where the kernel refuses.
+    Raises OSError where the kernel refuses, CarplabError where something else is in the way.
     """
 
     def __init__(
@@ -32,13 +38,23 @@ class Carpdev:
 
     def create_macvlans(self, journal: Journal) -> None:
         """Make the virtual MACs, written down first so that they can be taken back."""
-        journal.note_macvlans(macvlan_name(vhid, self.link.index) for vhid in self._hosts)
+        names = [macvlan_name(vhid, self.link.index) for vhid in self._hosts]
+        self._refuse_existing(names)
+        journal.note_macvlans(names)
         journal.set_sysctls(interface_sysctls(self.link.name))
         for vhid, host in self._hosts.items():
             self._macs[vhid] = VirtualMac(self._netlink, host, self.link.index)
 
+    def _refuse_existing(self, names: list[str]) -> None:
+        for name in names:
+            if self._netlink.link(name) is not None:
+                raise CarplabError(
+                    f"an interface {name} exists already and is not this carpd's: another carpd "
+                    f"may run here, else remove it with `ip link delete {name}`"
+                )
+
     def close(self) -> None:
-        """Give everything back that is not in the journal."""
+        """Close the socket and delete the macvlans, as far as the interface has not taken them."""
         self.socket.close()
         for mac in self._macs.values():
             mac.delete()
@@ -54,7 +70,7 @@ class Carpdev:
 
     def advertise(self, action: SendAdvertisement) -> None:
         """Send an advertisement from the interface's own address. Raises OSError."""
-        source = self._sources.get(action.family, type(action.destination)(0))
+        source = self._sources.get(action.family, _UNSPECIFIED[action.family])
         self.socket.advertise(
             virtual_mac(action.key.vhid), source, action.destination, action.payload
         )

@@ -9,7 +9,7 @@ Each line has monotonic_s, wall_s and kind; the rest depends on the kind:
     sent          interface, vhid, family, ok, advbase, advskew, demote
     heard         interface, vhid, source, advbase, advskew, demote
     rejected      interface, source, statistic, count (since the last such line)
-    error         interface, vhid, reason
+    error         interface, vhid (where it is about one), reason
 """
 
 from __future__ import annotations

@@ -7,13 +7,12 @@ from typing import Any
 
 from carplab import __version__
 from carplab.carp.node import NodeStatus, VirtualHostStatus
-from carplab.daemon.config import DaemonConfig
 
 
-def report(config: DaemonConfig, node: NodeStatus, now: float) -> dict[str, Any]:
+def report(name: str, node: NodeStatus, now: float) -> dict[str, Any]:
     """Everything about a running carpd, as JSON takes it. `monotonic_s` is when it was true."""
     return {
-        "name": config.name,
+        "name": name,
         "pid": os.getpid(),
         "version": __version__,
         "monotonic_s": now,

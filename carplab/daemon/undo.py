@@ -84,8 +84,8 @@ def clean_up_remains(
     if remains.place == place:
         take_back(remains, netlink)
         log(
-            f"took back what a killed carpd left: {len(remains.macvlans)} macvlans, "
-            f"{len(remains.sysctls)} kernel settings"
+            f"took back what a killed carpd left (macvlans: {len(remains.macvlans)}, "
+            f"kernel settings: {len(remains.sysctls)})"
         )
     path.unlink()
 

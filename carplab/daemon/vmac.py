@@ -23,7 +23,6 @@ from carplab.carp.packet import virtual_mac
 from carplab.carp.virtual_host import VirtualHostConfig
 from carplab.daemon import sysctl
 from carplab.daemon.netlink import RouteSocket
-from carplab.errors import CarplabError
 
 HOST_SYSCTLS = {
     "net/ipv4/conf/all/arp_ignore": "1",
@@ -77,13 +76,7 @@ class VirtualMac:
             self._netlink.delete_link(self._index)
 
     def _create(self) -> int:
-        try:
-            index = self._netlink.create_macvlan(self.name, self._parent, self.mac)
-        except FileExistsError:
-            raise CarplabError(
-                f"an interface {self.name} exists already and is not this carpd's: "
-                f"another one may run here, else `ip link delete {self.name}`"
-            ) from None
+        index = self._netlink.create_macvlan(self.name, self._parent, self.mac)
         for setting, value in self._settings():
             # without IPv6 in the kernel there is nothing to set
             with contextlib.suppress(FileNotFoundError):

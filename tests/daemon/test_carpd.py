@@ -117,7 +117,7 @@ def test_the_next_one_takes_back_what_a_killed_one_left(lab: Lab) -> None:
         carpd.request("status")
     again = lab.carpd(host, vhid=8)
     assert "carp7-" not in host.run("ip", "link")
-    assert "took back what a killed carpd left: 1 macvlans" in again.log.read_text()
+    assert "took back what a killed carpd left (macvlans: 1, " in again.log.read_text()
     assert again.end() == 0
     assert host.state() == before
 
@@ -141,6 +141,18 @@ def test_a_second_one_of_the_same_name_is_refused(lab: Lab) -> None:
     pid = first.request("status")["pid"]
     assert f"a carpd named fw1 runs already, its pid is {pid}" in second.log.read_text()
     assert first.status()["state"] == "MASTER"
+
+
+def test_one_of_another_name_does_not_harm_the_first(lab: Lab) -> None:
+    host = lab.firewall(1)
+    first = lab.carpd(host)
+    config = lab.folder / "other.toml"
+    config.write_text(lab.configure(host).read_text().replace('"fw1"', '"other"', 1))
+    second = lab.launch(host, config)
+    assert second.process.wait(5) == 1
+    assert "exists already and is not this carpd's" in second.log.read_text()
+    assert ask_for(lab.client(), VIRTUAL_ADDRESS) == [VIRTUAL_MAC]
+    assert first.end() == 0
 
 
 @pytest.mark.parametrize(
@@ -452,6 +464,23 @@ def test_a_macvlan_that_somebody_deleted_is_made_again(lab: Lab) -> None:
     carpd.request("force", vhid=1, state="BACKUP")
     carpd.request("force", vhid=1, state="MASTER")
     assert ask_for(lab.client(), VIRTUAL_ADDRESS) == [VIRTUAL_MAC]
+
+
+def test_a_master_that_cannot_take_its_addresses_resigns(lab: Lab) -> None:
+    carpd = lab.carpd(lab.firewall(1))
+    carpd.wait_for_state("MASTER")
+    capture = lab.capture(lab.client())
+    links = json.loads(carpd.host.run("ip", "-j", "link"))
+    name = next(link["ifname"] for link in links if link["ifname"].startswith("carp1-"))
+    carpd.host.run("ip", "link", "delete", name)
+    carpd.host.run("ip", "link", "add", name, "type", "veth", "peer", "name", "peer")
+    carpd.request("force", vhid=1, state="BACKUP")
+    carpd.request("force", vhid=1, state="MASTER")
+    assert (carpd.status()["state"], carpd.status()["enabled"]) == ("INIT", False)
+    assert "cannot take the addresses: File exists" in carpd.events("error")[0]["reason"]
+    wait_for("a bow-out", lambda: any(ad.is_bow_out for _, ad in capture.advertisements()))
+    assert carpd.end() == 0
+    assert name in carpd.host.run("ip", "link"), "it is somebody else's"
 
 
 def test_failed_sends_demote_the_host(lab: Lab) -> None:

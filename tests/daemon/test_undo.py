@@ -95,7 +95,7 @@ def test_remains_of_a_killed_carpd(tmp_path: Path, settings: Path) -> None:
     logged: list[str] = []
     clean_up_remains(path, PLACE, netlink, logged.append)  # type: ignore[arg-type]
     assert sysctl.read("arp_ignore") == "0"
-    assert logged == ["took back what a killed carpd left: 0 macvlans, 1 kernel settings"]
+    assert logged == ["took back what a killed carpd left (macvlans: 0, kernel settings: 1)"]
     assert not path.exists()
     clean_up_remains(path, PLACE, netlink, logged.append)  # type: ignore[arg-type]
     assert len(logged) == 1
