@@ -1,10 +1,9 @@
 """TCP throughput from the client to the server as the receiver sees it, by iperf3 or iperf 2.
 
-The sender paces itself: a switch in user space would spend a whole processor on a rate limit in the
-network. Its ``-b`` alone keeps an average over the whole test: it would make up for an outage with
-a burst at full speed, and so disturb the switch in the very moment that is measured. So the kernel
-paces the connection too, a tenth faster (``--fq-rate``: SO_MAX_PACING_RATE; TCP needs no fq
-queueing discipline for it).
+The sender's kernel paces the connection (``--fq-rate``: SO_MAX_PACING_RATE; TCP needs no fq
+queueing discipline for it). A rate limit in the network would cost a switch in user space a whole
+processor, and iperf's own ``-b`` keeps an average over the whole test: it makes up for an outage
+with a burst at full speed, in the very moment that is measured.
 
 Each line of the server is stamped when it arrives. iperf says when an interval began and ended in
 seconds since its test began; the test began no later than any line's arrival minus the end of its
@@ -32,7 +31,6 @@ from carplab.recording import IPERF, Row
 
 RATE_MBPS = 20.0
 INTERVAL_S = 0.1
-_HEADROOM = 1.1  # of the kernel's pacing over the average that is asked for
 _BLOCK = "16K"  # bytes a read: at 20 Mbit/s the default of 128K would be one or two an interval
 
 _INTERVAL = re.compile(
@@ -44,7 +42,7 @@ _MEGA = {"": 1e-6, "K": 1e-3, "M": 1.0, "G": 1e3}
 
 
 class IperfTraffic(Traffic):
-    """One TCP connection of a run: its average rate in Mbit/s, the length of an interval in s."""
+    """One TCP connection of a run: its rate in Mbit/s, the length of an interval in seconds."""
 
     name = "iperf"
     table = IPERF
@@ -83,9 +81,8 @@ class IperfTraffic(Traffic):
         return self._server is not None and "Server listening on" in self._server.text()
 
     def _pacing(self) -> list[str]:
-        """Options for both tools. Plain bits: in iperf 2 the M of --fq-rate means megabytes."""
-        bits = round(self._rate_mbps * 1e6)
-        return ["-b", str(bits), "--fq-rate", str(round(bits * _HEADROOM))]
+        """Plain bits/s, for both tools: iperf 2 takes the M of 20M for megabytes here."""
+        return ["--fq-rate", str(round(self._rate_mbps * 1e6))]
 
     @abstractmethod
     def _server_command(self) -> list[str]: ...

@@ -52,7 +52,7 @@ def test_the_recorded_rate_is_what_was_asked_for_and_zero_in_the_outage(name: st
     before = [mbps for _, _, mbps in rows[: first - 1]]
     assert sum(before) / len(before) == pytest.approx(20.0, abs=1.2)
     after = [mbps for _, _, mbps in rows[last + 2 :]]
-    assert max(after) < 30, "the sender must not make up for the outage with a burst"
+    assert max(after) < 25, "no burst makes up for the outage"
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -94,8 +94,8 @@ def test_times_count_from_the_origin() -> None:
     assert read(name, origin_s=3000.0)[0][0] == pytest.approx(read(name)[0][0] - 3000.0)
 
 
-def test_the_client_is_paced_by_itself_and_by_the_kernel_in_plain_bits() -> None:
+def test_the_kernel_paces_the_client_in_plain_bits() -> None:
     for traffic in (iperf.Iperf3Traffic(rate_mbps=2.5), iperf.Iperf2Traffic(rate_mbps=2.5)):
         argv = traffic._client_command("10.0.1.100")
-        assert argv[argv.index("-b") + 1] == "2500000"
-        assert argv[argv.index("--fq-rate") + 1] == "2750000"
+        assert argv[argv.index("--fq-rate") + 1] == "2500000"
+        assert "-b" not in argv
