@@ -161,8 +161,7 @@ class Network:
 
 
 def interface_name(host: str, segment: str) -> str:
-    """Return the name of the interface of `host` on `segment` (or on the direct link of that "
-    "name)."""
+    """Return the name of the interface of `host` on `segment`, or on that direct link."""
     return f"{host}-{segment}"
 
 
@@ -183,9 +182,8 @@ def preferred_router(network: Network) -> str:
         key = (interface.segment, virtual_host.vhid)
         if key in best and best[key] == virtual_host.interval_s:
             raise UsageError(
-                f"{winners[key]} and {router.name} advertise vhid {key[1]} on {key[0]} equally "
-                "often: "
-                f"give one of them a higher advskew, as in --set {router.name}.advskew=100"
+                f"{winners[key]} and {router.name} advertise vhid {key[1]} on {key[0]} "
+                f"equally often: give one of them a higher advskew, as in --set {router.name}.advskew=100"
             )
         if key not in best or virtual_host.interval_s < best[key]:
             best[key], winners[key] = virtual_host.interval_s, router.name
@@ -195,9 +193,8 @@ def preferred_router(network: Network) -> str:
             f"{name} on {segment} (vhid {vhid})" for (segment, vhid), name in winners.items()
         )
         raise UsageError(
-            f"no firewall is preferred everywhere, but {places}: give one firewall the lowest "
-            "advbase and "
-            "advskew on every segment"
+            f"no firewall is preferred everywhere, but {places}: "
+            "give one firewall the lowest advbase and advskew on every segment"
         )
     return names[0]
 
@@ -266,8 +263,8 @@ def _check_virtual_hosts(network: Network, router: Router, interface: Interface)
         _check_virtual_host(router, interface.segment, virtual_host)
         if virtual_host.vhid in seen:
             raise UsageError(
-                f"{where} has two virtual hosts with vhid {virtual_host.vhid}: each needs a vhid "
-                "of its own"
+                f"{where} has two virtual hosts with vhid {virtual_host.vhid}: "
+                "each needs a vhid of its own"
             )
         seen.add(virtual_host.vhid)
         prefixes = network.segment(interface.segment).prefixes
@@ -331,9 +328,8 @@ def _check_unique_addresses(network: Network) -> None:
         for virtual_address in virtual_host.addresses:
             if virtual_address in owners:
                 raise UsageError(
-                    f"the virtual address {virtual_address} of {router.name} is also the address "
-                    "of "
-                    f"{owners[virtual_address]}"
+                    f"the virtual address {virtual_address} of {router.name} is also "
+                    f"the address of {owners[virtual_address]}"
                 )
 
 
@@ -398,9 +394,8 @@ def _places(network: Network, places: list[str], setting: str) -> tuple[str | No
             segment_name = place
         else:
             raise UsageError(
-                f"{place!r} in {setting!r} is no firewall or interface of the network: there are "
-                "the firewalls "
-                f"{_listed(routers)} on the segments {_listed(segments)}, as in "
+                f"{place!r} in {setting!r} is no firewall or interface of the network: "
+                f"there are the firewalls {_listed(routers)} on the segments {_listed(segments)}, as in "
                 f"{routers[0]}.{segments[0]}"
             )
     return router_name, segment_name

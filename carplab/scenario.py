@@ -122,9 +122,8 @@ def _check_fault(network: Network, fault: Fault, duration_s: float) -> None:
         raise UsageError(f"unknown fault {fault.kind!r}: known are {known}")
     if fault.at_s < 0 or fault.length_s <= 0 or fault.at_s + fault.length_s >= duration_s:
         raise UsageError(
-            f"{fault.kind} at {fault.at_s:g} s for {fault.length_s:g} s is not within the "
-            "scenario's "
-            f"{duration_s:g} s"
+            f"{fault.kind} at {fault.at_s:g} s for {fault.length_s:g} s is not within "
+            f"the scenario's {duration_s:g} s"
         )
     if fault.kind in MACHINE_FAULTS:
         network.router(fault.host)
@@ -151,7 +150,6 @@ def _check_order(faults: Sequence[Fault]) -> None:
     for earlier, later in pairwise(faults):
         if later.at_s <= earlier.at_s + earlier.length_s:
             raise UsageError(
-                f"{later.kind} at {later.at_s:g} s begins before {earlier.kind} at "
-                f"{earlier.at_s:g} s "
-                "is repaired"
+                f"{later.kind} at {later.at_s:g} s begins before "
+                f"{earlier.kind} at {earlier.at_s:g} s is repaired"
             )

@@ -18,7 +18,9 @@ from typing import Any
 
 # `mn` executes this file without `__file__` and without the project on its path; the code still
 # knows its file.
-sys.path.insert(0, str(Path((lambda: None).__code__.co_filename).resolve().parent.parent))
+PROJECT = Path((lambda: None).__code__.co_filename).resolve().parent.parent
+if str(PROJECT) not in sys.path:
+    sys.path.insert(0, str(PROJECT))
 
 from carplab.errors import UsageError
 from carplab.network import (
@@ -38,8 +40,7 @@ PASSWORD = "carplab"
 
 
 def firewall_pair(firewalls: int = 2, sync: bool = False) -> Network:
-    """Return the network with this many firewalls, fw1 preferred; `sync` joins the two by a direct
-    link.
+    """Return the network with this many firewalls, fw1 preferred; `sync` adds a direct link.
 
     vhid 1 is on the outside, vhid 2 on the inside, advbase 1. advskew is 0, 100, 200 where that
     fits, and spread evenly up to 254 for more firewalls.
