@@ -183,7 +183,8 @@ def preferred_router(network: Network) -> str:
         if key in best and best[key] == virtual_host.interval_s:
             raise UsageError(
                 f"{winners[key]} and {router.name} advertise vhid {key[1]} on {key[0]} "
-                f"equally often: give one of them a higher advskew, as in --set {router.name}.advskew=100"
+                "equally often: give one of them a higher advskew, "
+                f"as in --set {router.name}.advskew=100"
             )
         if key not in best or virtual_host.interval_s < best[key]:
             best[key], winners[key] = virtual_host.interval_s, router.name
@@ -395,8 +396,8 @@ def _places(network: Network, places: list[str], setting: str) -> tuple[str | No
         else:
             raise UsageError(
                 f"{place!r} in {setting!r} is no firewall or interface of the network: "
-                f"there are the firewalls {_listed(routers)} on the segments {_listed(segments)}, as in "
-                f"{routers[0]}.{segments[0]}"
+                f"there are the firewalls {_listed(routers)} on the segments {_listed(segments)}, "
+                f"as in {routers[0]}.{segments[0]}"
             )
     return router_name, segment_name
 

@@ -18,9 +18,7 @@ from typing import Any
 
 # `mn` executes this file without `__file__` and without the project on its path; the code still
 # knows its file.
-PROJECT = Path((lambda: None).__code__.co_filename).resolve().parent.parent
-if str(PROJECT) not in sys.path:
-    sys.path.insert(0, str(PROJECT))
+sys.path.insert(0, str(Path((lambda: None).__code__.co_filename).resolve().parent.parent))
 
 from carplab.errors import UsageError
 from carplab.network import (
