@@ -106,6 +106,7 @@ class Repetition:
         reason = interruption.reason if interruption.noted else _reason(error)
         with contextlib.suppress(CarplabError):
             self._folder.event(time.monotonic(), "runner", "phase", detail=outcome)
+        with contextlib.suppress(CarplabError):
             self._collect()
         self._folder.finish(outcome, reason=reason)
 
