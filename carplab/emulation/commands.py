@@ -14,6 +14,7 @@ from carplab.emulation.experiment import (
     list_topologies,
     options_from,
 )
+from carplab.emulation.script import start
 from carplab.errors import CarplabError
 
 if TYPE_CHECKING:
@@ -34,9 +35,7 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from carplab.emulation.runner import run
-
-    run(find_experiment(arguments.experiment), options_from(arguments))
+    start(find_experiment(arguments.experiment), options_from(arguments))
     return 0
 
 
@@ -65,7 +64,8 @@ def _list(arguments: argparse.Namespace) -> int:
         runs.add_row(f"{run.experiment}/{run.run}", run.outcome, run.reason or "")
     for each in (experiments, topologies):
         console.print(each)
-    console.print(f"recorded runs in {arguments.out}: {runs.row_count or 'none'}")
+    count = runs.row_count or "none"
+    console.print(f"recorded runs in {arguments.out}: {count}", soft_wrap=True)
     if runs.row_count:
         console.print(runs)
     return 0

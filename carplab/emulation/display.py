@@ -69,4 +69,5 @@ class Display:
     def show(self, content: RenderableType) -> None:
         """Print below the bar, or where it was."""
         if not self._quiet:
-            self.console.print(content)
+            # A path must not be broken in two.
+            self.console.print(content, soft_wrap=isinstance(content, str))

@@ -58,8 +58,6 @@ class EmulatedNetwork:
         macs = {
             port_name(place, name): _random_mac() for name, place in self._network.attachments()
         }
-        for segment in self._network.segments:
-            self._registry.add_bridge(segment.name)
         self._registry.add_interfaces(macs)
         setLogLevel("error")
         # Mininet.init() would raise limits in the machine's own sysctls, and leave them so.

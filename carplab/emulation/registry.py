@@ -11,9 +11,11 @@ lock is flock(2), so that it ends with its holder, however that ends.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -30,17 +32,21 @@ MARK_VARIABLE = "CARPLAB_RUN"
 KILL_DEADLINE_S = 5.0
 COMMAND_DEADLINE_S = 15
 
+_ANY_MARK = "external_ids:carplab!=none"  # matches where there is any, ovs-vsctl(8)
+_MARK = re.compile(r"\d+-\d+-[0-9a-f]{12}")
+
 
 @dataclass
 class Record:
-    """The things of one run. `mark` is unique to it; start times are clock ticks since boot."""
+    """The things of one run. Start times are in clock ticks since boot.
+
+    `mark` is unique to the run: the runner's pid and start time and a random part.
+    """
 
     what: str
     pid: int
-    start_ticks: int
-    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+    mark: str
     folder: str = ""
-    bridges: list[str] = field(default_factory=list)
     interfaces: dict[str, str] = field(default_factory=dict)
     processes: dict[str, tuple[int, int]] = field(default_factory=dict)
     table_prefixes: list[str] = field(default_factory=list)
@@ -64,7 +70,9 @@ class Registry:
         """
         lock_fd = _lock(root)
         left_over = _remove_left_over(root)
-        registry = cls(root, lock_fd, Record(what, os.getpid(), _start_ticks(os.getpid()) or 0))
+        pid = os.getpid()
+        mark = f"{pid}-{_start_ticks(pid)}-{uuid.uuid4().hex[:12]}"
+        registry = cls(root, lock_fd, Record(what, pid, mark))
         registry.left_over = left_over
         registry.run_dir.mkdir(mode=0o700)
         registry._write()
@@ -75,11 +83,6 @@ class Registry:
     def run_dir(self) -> Path:
         """A directory for the run's sockets and configuration files; removed with it."""
         return self._root / self.record.mark
-
-    def add_bridge(self, name: str) -> None:
-        """Note a switch that is about to be made; it must get `external_ids:carplab=MARK`."""
-        self.record.bridges.append(name)
-        self._write()
 
     def add_interfaces(self, macs: dict[str, str]) -> None:
         """Note interfaces of the root namespace that are about to be made, name -> MAC address."""
@@ -152,7 +155,8 @@ def _lock(root: Path) -> int:
 def _remove_left_over(root: Path) -> list[str]:
     record = _read_record(root)
     if record is None:
-        return []
+        # /run is empty after a boot, while Open vSwitch brings its bridges back.
+        return _remove_bridges("")
     removed = _remove(root, record)
     if record.folder and _mark_interrupted(Path(record.folder)):
         removed.append(f"run {record.folder} marked as interrupted")
@@ -161,12 +165,16 @@ def _remove_left_over(root: Path) -> list[str]:
 
 
 def _mark_interrupted(folder: Path) -> bool:
+    from carplab.emulation.recover import recover_traffic
     from carplab.recording import RunFolder, read_run
 
     try:
         if read_run(folder).get("outcome") != "running":
             return False
-        RunFolder.open(folder).finish("interrupted", reason="the runner was killed")
+        run = RunFolder.open(folder)
+        with contextlib.suppress(CarplabError):
+            recover_traffic(run)
+        run.finish("interrupted", reason="the runner was killed")
     except (CarplabError, OSError):
         return False
     return True
@@ -177,10 +185,7 @@ def _mark_interrupted(folder: Path) -> bool:
 
 def _remove(root: Path, record: Record) -> list[str]:
     removed = _kill_processes(record)
-    for bridge in record.bridges:
-        if _bridge_mark(bridge) == record.mark:
-            _run("ovs-vsctl", "--if-exists", "del-br", bridge)
-            removed.append(f"switch {bridge}")
+    removed += _remove_bridges(record.mark)
     for name, mac in record.interfaces.items():
         if _interface_mac(name) == mac:
             _run("ip", "link", "delete", name)
@@ -190,6 +195,21 @@ def _remove(root: Path, record: Record) -> list[str]:
         removed.append(f"nftables table {table}")
     shutil.rmtree(root / record.mark, ignore_errors=True)
     return removed
+
+
+def _remove_bridges(mark: str) -> list[str]:
+    """Remove the bridges of this run and of those whose runner is gone."""
+    removed = []
+    for bridge, found in _marked_bridges().items():
+        if found == mark or not _runner_lives(found):
+            _run("ovs-vsctl", "--if-exists", "del-br", bridge)
+            removed.append(f"switch {bridge}")
+    return removed
+
+
+def _runner_lives(mark: str) -> bool:
+    pid, ticks, _ = mark.split("-")
+    return _start_ticks(int(pid)) == int(ticks)
 
 
 def _kill_processes(record: Record) -> list[str]:
@@ -268,8 +288,13 @@ def _interface_mac(name: str) -> str | None:
         return None
 
 
-def _bridge_mark(bridge: str) -> str:
-    return _output("ovs-vsctl", "--timeout=5", "br-get-external-id", bridge, "carplab").strip()
+def _marked_bridges() -> dict[str, str]:
+    """Return name -> mark of the bridges that carry one."""
+    names = _output(
+        "ovs-vsctl", "--timeout=5", "--bare", "--columns=name", "find", "Bridge", _ANY_MARK
+    ).split()
+    marks = {name: _output("ovs-vsctl", "br-get-external-id", name, "carplab") for name in names}
+    return {name: mark.strip() for name, mark in marks.items() if _MARK.fullmatch(mark.strip())}
 
 
 def _tables(prefixes: list[str]) -> list[str]:

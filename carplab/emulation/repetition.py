@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from carplab.emulation.capture import Capture
@@ -27,13 +30,14 @@ from carplab.emulation.states import States
 from carplab.emulation.traffic import Endpoint, Traffic
 from carplab.errors import CarplabError
 from carplab.network import interface_name
-from carplab.recording import PROBE, Origin, RunFolder
+from carplab.recording import PROBE, Origin, RunFolder, writing
 from carplab.scenario import Fault, Phases, Scenario
 
 FLOWING_DEADLINE_S = 10.0
 SETTLE_MARGIN_S = 10.0
 CHECK_INTERVAL_S = 0.2
 POLL_S = 0.02
+LEAST_FREE_BYTES = 64 * 1024
 
 
 @dataclass
@@ -256,6 +260,7 @@ class Repetition:
         self._checked_s = time.monotonic()
         if self._background_error:
             raise self._background_error
+        _check_disk(self._folder.path)
         self._controller.check()
         for carpd in self._carpds.values():
             carpd.check()
@@ -331,6 +336,14 @@ class Repetition:
     def _say(self, phase: str, text: str) -> None:
         self._folder.write_run(phase=phase)
         self._plan.display.step(text)
+
+
+def _check_disk(folder: Path) -> None:
+    """A tool that dies of a full disk can say nothing about it: look before asking who has died."""
+    state = os.statvfs(folder)
+    if state.f_bavail * state.f_frsize < LEAST_FREE_BYTES:
+        with writing(folder):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _popen(

@@ -1,8 +1,7 @@
-"""Runs an experiment: once, or a series with the phases of the faults drawn anew each time."""
+"""Runs a scenario: once, or a series with the phases of the faults drawn anew each time."""
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from typing import Any
 from carplab import __version__
 from carplab.emulation import machine, openvswitch
 from carplab.emulation.display import Display
-from carplab.emulation.experiment import PROJECT, Experiment, Options
+from carplab.emulation.experiment import PROJECT, Options
 from carplab.emulation.interruption import Interruption
 from carplab.emulation.machine import Machine
 from carplab.emulation.registry import Registry
@@ -27,26 +26,23 @@ SEED_BITS = 31
 GIT_DEADLINE_S = 5
 
 
-def run(experiment: Experiment, options: Options) -> Path:
-    """Run the experiment and return the folder with its files.
+def run(scenario: Scenario, options: Options) -> Path:
+    """Run the scenario and return the folder with its files.
 
     CarplabError when it cannot run, fails or is interrupted; a run that began keeps its files and
     says in run.json what happened. Nothing of it is left on the machine.
     """
-    scenario = experiment.build(options)
-    _require_root(scenario.experiment)
-    with Interruption() as interruption:
+    with Interruption() as interruption, Display(options.quiet) as display:
+        if openvswitch.ensure_running():
+            display.show("started Open vSwitch, which did not run; it is left running")
         registry = Registry.acquire(scenario.experiment)
         try:
-            with Display(options.quiet) as display:
-                for text in registry.left_over:
-                    display.show(f"removed what a killed run had left: {text}")
-                if openvswitch.ensure_running():
-                    display.show("started Open vSwitch, which did not run; it is left running")
-                examined = machine.examine()
-                display.show(f"{examined.datapath} datapath: {examined.datapath_reason}")
-                plan = Plan(scenario, options, examined.datapath, registry, interruption, display)
-                return _Runner(plan, examined).run()
+            for text in registry.left_over:
+                display.show(f"removed what a killed run had left: {text}")
+            examined = machine.examine()
+            display.show(f"{examined.datapath} datapath: {examined.datapath_reason}")
+            plan = Plan(scenario, options, examined.datapath, registry, interruption, display)
+            return _Runner(plan, examined).run()
         finally:
             registry.release()
 
@@ -131,11 +127,6 @@ class _Runner:
 
 def _with_folder(sentence: str, folder: Path) -> str:
     return f"{sentence} (what was recorded is in {folder})"
-
-
-def _require_root(name: str) -> None:
-    if os.geteuid() != 0:
-        raise CarplabError(f"running {name} needs root, for network namespaces: run it with sudo")
 
 
 def _plain_scenario(scenario: Scenario) -> dict[str, Any]:

@@ -1,22 +1,43 @@
-"""An experiment's file started as a script of its own."""
+"""Starts an experiment: one that was found by its name, or its file as a script of its own."""
 
 from __future__ import annotations
 
 import argparse
 import inspect
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
 
 from carplab.command_line import Parser, run_command
+from carplab.emulation import machine
 from carplab.emulation.experiment import (
     Build,
     Experiment,
+    Options,
     add_options,
     options_from,
     script_name,
 )
-from carplab.emulation.runner import run
+from carplab.errors import CarplabError
+
+
+def start(experiment: Experiment, options: Options) -> None:
+    """Run the experiment; CarplabError when it cannot, fails or is interrupted."""
+    scenario = experiment.build(options)
+    if os.geteuid() != 0:
+        raise CarplabError(
+            f"running {scenario.experiment} needs root, for network namespaces: run it with sudo"
+        )
+    if not machine.sees_mininet():
+        raise CarplabError(
+            f"{sys.executable} does not see Mininet, a package of the distribution's own Python: "
+            "run `make setup`"
+        )
+    # Mininet comes with this: looking at an experiment needs none.
+    from carplab.emulation.runner import run
+
+    run(scenario, options)
 
 
 def run_experiment(build: Build) -> NoReturn:
@@ -30,7 +51,7 @@ def run_experiment(build: Build) -> NoReturn:
     add_options(parser)
 
     def execute(arguments: argparse.Namespace) -> int:
-        run(Experiment(script_name(path), "", build, path), options_from(arguments))
+        start(Experiment(script_name(path), "", build, path), options_from(arguments))
         return 0
 
     sys.exit(run_command(parser, execute))

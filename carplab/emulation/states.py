@@ -64,7 +64,7 @@ class States:
             self._heard.add(place)
 
     def has_settled(self, preferred: str) -> bool:
-        """Return whether `preferred` is MASTER everywhere, and everybody else a BACKUP who hears it.
+        """Return whether `preferred` is MASTER everywhere, everybody else a BACKUP that hears it.
 
         A BACKUP that hears nobody would be MASTER a moment later.
         """

@@ -116,26 +116,26 @@ def test_interfaces_and_bridges_need_more_than_the_name(
 ) -> None:
     commands: list[tuple[str, ...]] = []
     registry = Registry.acquire("cable-pull", tmp_path)
-    marks = {"outside": registry.record.mark, "inside": ""}
+    marks = {"outside": registry.record.mark, "inside": f"{os.getpid()}-1-0123456789ab"}
+    marks["alive"] = registry.record.mark[:-1] + "x"
     macs = {"outside-fw1": "02:00:00:00:00:01", "outside-fw2": "02:00:00:00:00:99"}
-    monkeypatch.setattr(module, "_bridge_mark", marks.get)
+    monkeypatch.setattr(module, "_marked_bridges", lambda: marks)
     monkeypatch.setattr(module, "_interface_mac", macs.get)
     monkeypatch.setattr(module, "_run", lambda *command: commands.append(command))
     tables = "table netdev carplab_loss_7_1\ntable netdev carplab_loss_77_1\ntable netdev mine\n"
     monkeypatch.setattr(module, "_output", lambda *command: tables)
-    registry.add_bridge("outside")
-    registry.add_bridge("inside")
     registry.add_interfaces(
         {"outside-fw1": "02:00:00:00:00:01", "outside-fw2": "02:00:00:00:00:02", "gone": "02::"}
     )
     registry.add_tables("carplab_loss_7_")
     assert registry.release() == [
         "switch outside",
+        "switch inside",
         "interface outside-fw1",
         "nftables table carplab_loss_7_1",
     ]
     assert ("ip", "link", "delete", "outside-fw1") in commands
-    assert len(commands) == 3
+    assert len(commands) == 4
 
 
 def test_damaged_record_is_named(tmp_path: Path) -> None:
