@@ -42,7 +42,7 @@ _ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size)
 
 MAGIC = b"carp"
 PACKET = struct.Struct("!4s8sQ")  # magic, token of the run, sequence number
-_RECEIVE_BUFFER_BYTES = 512 * 1024  # bounded, and room for over half a second of packets
+_RECEIVE_BUFFER_BYTES = 512 * 1024  # bounded; half a second of packets at the default rmem_max
 
 FLUSH_NS = 50_000_000
 READ_EVERY = 8  # packets sent between two looks at what came back, stamped by then

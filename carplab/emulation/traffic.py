@@ -25,7 +25,7 @@ from carplab.recording import Row, Table, writing
 READY_DEADLINE_S = 5.0  #: for a server to listen; here it takes 0.1 s
 STOP_DEADLINE_S = 3.0  #: for a process to end after SIGTERM, before it is killed
 _POLL_S = 0.01
-_WORST_WORDS = 300  # characters of a dead process's last line that an error repeats
+_LAST_WORDS_LENGTH = 300  # characters of a dead process's last line that an error repeats
 
 
 class PopenLike(Protocol):
@@ -123,7 +123,7 @@ class Process:
         """The last line that the process printed, for an error message."""
         with contextlib.suppress(OSError):
             lines = [line.strip() for line in self.text().splitlines()]
-            return next((line for line in reversed(lines) if line), "")[:_WORST_WORDS]
+            return next((line for line in reversed(lines) if line), "")[:_LAST_WORDS_LENGTH]
         return ""
 
     def text(self) -> str:
