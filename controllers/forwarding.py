@@ -61,7 +61,7 @@ class MacTable:
         return True
 
     def flush(self, port: int) -> list[str]:
-        """`port` has no carrier or is gone: forget what was behind it, as hardware switches do."""
+        """`port` is gone: forget what was behind it."""
         macs = [mac for mac, known_port in self._port_of.items() if known_port == port]
         for mac in macs:
             del self._port_of[mac]

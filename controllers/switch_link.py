@@ -24,7 +24,7 @@ from controllers.frameworks import Datapath, hub
 from controllers.frameworks import ofproto_v1_3 as ofp
 from controllers.frameworks import ofproto_v1_3_parser as parser
 
-BARRIER_TIMEOUT_S = 2.0
+BARRIER_TIMEOUT_S = 4.0  # two of them, a port description's and a fault's, make one request
 _AGEING_S = 300
 _HEADER_BYTES = 64
 _SOURCES, _DESTINATIONS = 0, 1

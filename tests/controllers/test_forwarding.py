@@ -37,7 +37,7 @@ def test_group_address_is_no_source(mac: str) -> None:
     assert table.port_of(mac) is None
 
 
-def test_port_that_loses_its_carrier_is_forgotten_and_no_other() -> None:
+def test_port_that_is_gone_is_forgotten_and_no_other() -> None:
     table = MacTable()
     table.learn(HOST, 1)
     table.learn(VIRTUAL, 2)
