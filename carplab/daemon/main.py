@@ -67,7 +67,7 @@ def _run(config_path: Path) -> None:
 
     checked = config.load(config_path)
     if os.geteuid() != 0:
-        raise CarplabError("carpd run needs root: it opens packet sockets and creates interfaces")
+        raise CarplabError("`run` needs root: it opens packet sockets and creates interfaces")
     loop.run(checked)
 
 

@@ -56,7 +56,7 @@ def test_carpd_needs_root(
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     code, said = run(capsys, "run", str(config))
     assert code == 1
-    assert said.startswith("carpd: carpd run needs root")
+    assert said.startswith("carpd: `run` needs root")
 
 
 def test_the_status_table() -> None:
