@@ -35,6 +35,7 @@ EXPERIMENTS = PROJECT / "experiments"
 TOPOLOGIES = PROJECT / "topo"
 
 IPERFS = ("iperf3", "iperf", "none")
+FRAMEWORKS = ("", "ryu", "os-ken")
 MOST_MBPS = 1000.0
 
 
@@ -100,6 +101,9 @@ class Options:
 
     def check(self) -> None:
         """Raise UsageError for what no experiment can do."""
+        if self.framework not in FRAMEWORKS:
+            known = ", ".join(name for name in FRAMEWORKS if name)
+            raise UsageError(f"unknown framework {self.framework!r}: known are {known}")
         if self.repeat < 1:
             raise UsageError(f"--repeat {self.repeat} is out of range: 1 or more")
         for name, port in (("--ofp-port", self.ofp_port), ("--api-port", self.api_port)):

@@ -103,7 +103,7 @@ class _Runner:
             "started_wall": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "duration_s": scenario.duration_s,
             "seed": self._seed,
-            "settings": options.record(),
+            "settings": {**options.record(), "dialect": _dialects(scenario)},
             "command": options.command(scenario.experiment, self._seed),
             "scenario": _plain_scenario(scenario),
             "machine": self._machine.as_dict(),
@@ -127,6 +127,11 @@ class _Runner:
 
 def _with_folder(sentence: str, folder: Path) -> str:
     return f"{sentence} (what was recorded is in {folder})"
+
+
+def _dialects(scenario: Scenario) -> str:
+    """Return the dialect; where --set has changed it for some firewalls, all with commas between."""
+    return ", ".join(dict.fromkeys(router.dialect for router in scenario.network.routers))
 
 
 def _plain_scenario(scenario: Scenario) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from carplab.cli import main
+from carplab.emulation import openvswitch
 from tests.emulation.lab import (
     FAST_TIMERS,
     PROJECT,
@@ -240,6 +242,27 @@ def test_full_disk(experiment: Path, tmp_path: Path) -> None:
     assert "the disk is full" in cli.output and "Traceback" not in cli.output
     assert '"outcome": "failed"' in cli.output
     assert left_behind() == []
+
+
+def test_results_folder_that_cannot_be_written(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "results"
+    out.write_text("a file, no folder")
+    assert main(["run", "cable-pull", "--out", str(out), "--quiet"]) == 1
+    said = capsys.readouterr().err
+    assert f"cannot write {out}" in said and said.count("\n") == 1
+    assert left_behind() == []
+
+
+def test_open_vswitch_that_is_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(openvswitch, "is_installed", lambda: False)
+    assert main(["run", "cable-pull", "--out", str(tmp_path), "--quiet"]) == 1
+    said = capsys.readouterr().err
+    assert "Open vSwitch is not installed: run `make setup`" in said and said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_port_that_is_taken(experiment: Path, tmp_path: Path) -> None:
