@@ -29,7 +29,9 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         for number in SIGNALS:
-            self._previous[number] = signal.signal(number, self._note)
+            # nohup(1) has a run outlive its terminal.
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                self._previous[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -31,6 +31,7 @@ ROOT = Path("/run/carplab")
 MARK_VARIABLE = "CARPLAB_RUN"
 KILL_DEADLINE_S = 5.0
 COMMAND_DEADLINE_S = 15
+KILLED = "the runner was killed"
 
 _ANY_MARK = "external_ids:carplab!=none"  # matches where there is any, ovs-vsctl(8)
 _MARK = re.compile(r"\d+-\d+-[0-9a-f]{12}")
@@ -103,7 +104,7 @@ class Registry:
 
     def set_folder(self, folder: Path) -> None:
         """Note where the run's files are, so that a killed run can be marked as interrupted."""
-        self.record.folder = str(folder)
+        self.record.folder = str(folder.resolve())
         self._write()
 
     def release(self) -> list[str]:
@@ -168,16 +169,26 @@ def _mark_interrupted(folder: Path) -> bool:
     from carplab.emulation.recover import recover_traffic
     from carplab.recording import RunFolder, read_run
 
+    _mark_series_interrupted(folder.parent)
     try:
         if read_run(folder).get("outcome") != "running":
             return False
         run = RunFolder.open(folder)
         with contextlib.suppress(CarplabError):
             recover_traffic(run)
-        run.finish("interrupted", reason="the runner was killed")
+        run.finish("interrupted", reason=KILLED)
     except (CarplabError, OSError):
         return False
     return True
+
+
+def _mark_series_interrupted(folder: Path) -> None:
+    from carplab.recording import SERIES_FILE, SeriesFolder, read_series
+
+    with contextlib.suppress(CarplabError, OSError):
+        if (folder / SERIES_FILE).exists():
+            series = SeriesFolder(folder, read_series(folder))
+            series.write_series(outcome="interrupted", reason=KILLED)
 
 
 # --- removing ---

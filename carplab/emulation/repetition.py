@@ -228,11 +228,10 @@ class Repetition:
         self._say("repair", f"{_target(fault)} is whole again")
 
     def _wait_for_phase(self, at_s: float, segment: str, phase: float) -> None:
-        """Wait for the time, then until `phase` of an advertisement interval of the MASTER has
-        passed.
+        """Wait for the time, and then for `phase` of the MASTER's advertisement interval.
 
-        Counted from its first advertisement after that time, as it should come; from the time
-        itself when no MASTER has advertised lately.
+        That counts from the MASTER's first advertisement after the time, as it should come; from
+        the time itself when no MASTER has advertised lately.
         """
         self._wait_until(self._origin_s + at_s)
         start_s = time.monotonic()
@@ -270,17 +269,19 @@ class Repetition:
             self._plan.display.advance_to(self._checked_s - self._origin_s)
 
     def _stop(self) -> None:
-        for traffic in reversed(self._traffic):
-            traffic.stop()
-        for carpd in self._carpds.values():
-            carpd.stop()
-        if self._capture:
-            self._capture.stop()
-        if self._carriers:
-            self._carriers.stop()
-        if self._emulated:
-            self._emulated.tear_down()
-        self._controller.stop()
+        """End everything, the last one started first; what one leaves does not keep the others."""
+        with contextlib.ExitStack() as last_first:
+            last_first.callback(self._controller.stop)
+            if self._emulated:
+                last_first.callback(self._emulated.tear_down)
+            if self._carriers:
+                last_first.callback(self._carriers.stop)
+            if self._capture:
+                last_first.callback(self._capture.stop)
+            for carpd in self._carpds.values():
+                last_first.callback(carpd.stop)
+            for traffic in self._traffic:
+                last_first.callback(traffic.stop)
 
     def _collect(self) -> None:
         origin_s = self._origin_s or self._folder.origin.monotonic_s

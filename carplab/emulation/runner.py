@@ -130,7 +130,7 @@ def _with_folder(sentence: str, folder: Path) -> str:
 
 
 def _dialects(scenario: Scenario) -> str:
-    """Return the dialect; where --set has changed it for some firewalls, all with commas between."""
+    """Return the dialect; several, with commas between, where --set gives firewalls their own."""
     return ", ".join(dict.fromkeys(router.dialect for router in scenario.network.routers))
 
 

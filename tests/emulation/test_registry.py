@@ -14,6 +14,7 @@ import pytest
 from carplab.emulation import registry as module
 from carplab.emulation.registry import MARK_VARIABLE, Registry, clean
 from carplab.errors import CarplabError
+from carplab.recording import Origin, SeriesFolder, read_run, read_series
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
 
@@ -136,6 +137,24 @@ def test_interfaces_and_bridges_need_more_than_the_name(
     ]
     assert ("ip", "link", "delete", "outside-fw1") in commands
     assert len(commands) == 4
+
+
+def test_killed_series_is_marked_as_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry.acquire("cable-pull", tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    series = SeriesFolder.create(Path("results"), "cable-pull", Origin.now(), 2)
+    first = series.repetition(1, Origin.now())
+    first.finish("finished")
+    registry.set_folder(series.repetition(2, Origin.now()).path)
+    abandon(registry)
+    monkeypatch.chdir("/")
+    assert len(clean(tmp_path / "run")) == 1
+    monkeypatch.chdir(tmp_path)
+    assert read_series(series.path)["outcome"] == "interrupted"
+    assert read_run(series.path / "01")["outcome"] == "finished"
+    assert read_run(series.path / "02")["reason"] == "the runner was killed"
 
 
 def test_damaged_record_is_named(tmp_path: Path) -> None:
