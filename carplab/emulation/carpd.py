@@ -15,6 +15,7 @@ from typing import Any
 from carplab.daemon.control import EventStream
 from carplab.emulation import carpd_config
 from carplab.emulation.mininet_network import EmulatedNetwork
+from carplab.emulation.priority import AHEAD_OF_TRAFFIC
 from carplab.emulation.registry import Registry
 from carplab.emulation.words import last_words
 from carplab.errors import CarplabError
@@ -57,7 +58,8 @@ class Carpd:
 
         CarplabError with its last words when it does not open its control socket.
         """
-        command = [sys.executable, "-m", "carplab.daemon.main", "run", str(self._configuration)]
+        carpd = [sys.executable, "-m", "carplab.daemon.main", "run", str(self._configuration)]
+        command = [*AHEAD_OF_TRAFFIC, *carpd]
         with self._log.open("wb") as log:
             self._process = self._network.popen(
                 self.name, command, stdin=subprocess.DEVNULL, stdout=log, stderr=log

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from carplab.emulation.priority import AHEAD_OF_TRAFFIC
 from carplab.emulation.words import last_words
 from carplab.errors import CarplabError
 from carplab.network import Network
@@ -20,7 +21,7 @@ from carplab.network import Network
 START_DEADLINE_S = 20.0
 CONNECT_DEADLINE_S = 15.0
 STOP_DEADLINE_S = 3.0
-REQUEST_DEADLINE_S = 10.0
+REQUEST_DEADLINE_S = 20.0
 POLL_S = 0.02
 
 
@@ -50,7 +51,8 @@ class ControllerProcess:
 
     def start(self) -> None:
         """Start the process; it takes about a second until `wait_ready` has something to read."""
-        command = [sys.executable, "-m", "controllers.launch", *self._arguments]
+        launcher = [sys.executable, "-m", "controllers.launch", *self._arguments]
+        command = [*AHEAD_OF_TRAFFIC, *launcher]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,

@@ -8,7 +8,7 @@ saw to OUTPUT, a line each, times in nanoseconds of the monotonic clock:
 
     s SEQ TIME     sent, at this time
     r SEQ TIME     received, stamped by the kernel
-    # ...          a remark: "listening", "sending", "realtime", "skipped N"
+    # ...          a remark: "listening", "sending", "realtime", "realtime given up", "skipped N"
 
 The file is written every 50 ms, so that little is lost when a process is killed. Both end on
 SIGTERM and SIGINT, and by themselves when the process that started them is gone.
@@ -45,6 +45,8 @@ PACKET = struct.Struct("!4s8sQ")  # magic, token of the run, sequence number
 _RECEIVE_BUFFER_BYTES = 512 * 1024  # bounded; half a second of packets at the default rmem_max
 
 FLUSH_NS = 50_000_000
+PRIORITY_CHECK_NS = 500_000_000
+MOST_REALTIME_SHARE = 0.5  # of one processor
 READ_EVERY = 8  # packets sent between two looks at what came back, stamped by then
 LAST_REPLIES_S = 0.25  # how long the sender listens after its last packet
 _WAIT_S = 0.05  # an idle echo looks at signals and its parent this often
@@ -101,6 +103,30 @@ def _measure_offset_ns() -> int:
     return best_ns
 
 
+class _Priority:
+    """Gives the real-time priority back where the machine is too slow for it.
+
+    Real time means ahead of the switch, the controller and carpd: a probe that needs more than half
+    of a processor would starve what it measures.
+    """
+
+    def __init__(self) -> None:
+        self._since_ns = time.monotonic_ns()
+        self._used_ns = time.process_time_ns()
+
+    def is_too_heavy(self, now_ns: int) -> bool:
+        """Look at the last PRIORITY_CHECK_NS once they are over; True when it was given back."""
+        elapsed_ns = now_ns - self._since_ns
+        if elapsed_ns < PRIORITY_CHECK_NS or os.sched_getscheduler(0) != os.SCHED_FIFO:
+            return False
+        used_ns = time.process_time_ns() - self._used_ns
+        self._since_ns, self._used_ns = now_ns, self._used_ns + used_ns
+        if used_ns <= elapsed_ns * MOST_REALTIME_SHARE:
+            return False
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        return True
+
+
 class Recorder:
     """Collects lines and writes them to the raw file now and then."""
 
@@ -109,6 +135,7 @@ class Recorder:
         self._lines: list[bytes] = []
         self._flushed_ns = time.monotonic_ns()
         self._parent = os.getppid()
+        self._priority = _Priority()
         self.orphaned = False
 
     def add(self, line: bytes) -> None:
@@ -120,6 +147,8 @@ class Recorder:
             self.flush()
             self._flushed_ns = now_ns
             self.orphaned = os.getppid() != self._parent
+            if self._priority.is_too_heavy(now_ns):
+                self.add(b"# realtime given up\n")
 
     def flush(self) -> None:
         self._file.write(b"".join(self._lines))
