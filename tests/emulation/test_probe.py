@@ -269,3 +269,23 @@ def test_a_full_disk_ends_the_sender_with_a_sentence() -> None:
     assert ended.returncode == 1
     assert ended.stderr.startswith("probe: No space left on device (127.0.0.1 port ")
     assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("share", "given_back"), [(0.4, False), (0.6, True)])
+def test_a_probe_too_heavy_for_the_machine_gives_its_priority_back(
+    monkeypatch: pytest.MonkeyPatch, share: float, given_back: bool
+) -> None:
+    policies = [os.SCHED_FIFO]
+    clock = {"now": 0, "used": 0}
+    monkeypatch.setattr(probe_process.time, "monotonic_ns", lambda: clock["now"])
+    monkeypatch.setattr(probe_process.time, "process_time_ns", lambda: clock["used"])
+    monkeypatch.setattr(os, "sched_getscheduler", lambda pid: policies[-1])
+    monkeypatch.setattr(os, "sched_setscheduler", lambda pid, new, param: policies.append(new))
+    priority = probe_process._Priority()
+    heavy = []
+    for _ in range(100):  # 5 s, looked at each 50 ms
+        clock["now"] += 50_000_000
+        clock["used"] += round(50_000_000 * share)
+        heavy.append(priority.is_too_heavy(clock["now"]))
+    assert heavy.count(True) == (1 if given_back else 0)
+    assert policies[1:] == ([os.SCHED_OTHER] if given_back else [])
