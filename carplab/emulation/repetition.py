@@ -35,6 +35,7 @@ from carplab.scenario import Fault, Phases, Scenario
 
 FLOWING_DEADLINE_S = 10.0
 SETTLE_MARGIN_S = 10.0
+PING_WAIT_S = "10"
 CHECK_INTERVAL_S = 0.2
 POLL_S = 0.02
 LEAST_FREE_BYTES = 64 * 1024
@@ -94,6 +95,7 @@ class Repetition:
         try:
             self._build()
             self._settle()
+            self._introduce_machines()
             self._start_traffic()
             self._measure()
         finally:
@@ -178,6 +180,20 @@ class Repetition:
                     f"{self._states.describe()}"
                 )
             self._wait_until(time.monotonic() + POLL_S)
+
+    def _introduce_machines(self) -> None:
+        """Let the switches learn each machine's MAC address from single frames.
+
+        The controller gets a copy of each frame until it has learned the sender: at the rate of
+        the traffic that keeps it busy for seconds on a slow machine, and faults wait for it.
+        """
+        assert self._emulated
+        for router in self._network.routers:
+            segments = {interface.segment for interface in router.interfaces}
+            for host in self._network.hosts:
+                if host.segment in segments:
+                    address = str(host.addresses[0].ip)
+                    self._emulated.run(router.name, "ping", "-c", "1", "-w", PING_WAIT_S, address)
 
     def _start_traffic(self) -> None:
         assert self._emulated
