@@ -197,7 +197,7 @@ def _integer(table: Mapping[str, Any], key: str, default: int | None = None) -> 
 
 def _text(table: Mapping[str, Any], key: str, default: str | None = None) -> str:
     value = _required(table, key, default)
-    if not isinstance(value, str) or (not value and not default == ""):
+    if not isinstance(value, str) or (not value and default != ""):
         raise ValueError(f"{key} {value!r} is not a text in quotes")
     return value
 

@@ -57,7 +57,13 @@ class VirtualMac:
 
     def take(self) -> None:
         """Receive what is sent to the virtual MAC, and answer for the addresses."""
-        with self._recreated_if_missing():
+        try:
+            self._netlink.set_up(self._index, True)
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise
+            # somebody deleted it
+            self._index = self._create()
             self._netlink.set_up(self._index, True)
         for address in self._addresses:
             with contextlib.suppress(FileExistsError):
@@ -91,16 +97,6 @@ class VirtualMac:
         # the link-local address of a virtual MAC would be the same on every host of the segment
         yield f"net/ipv6/conf/{self.name}/addr_gen_mode", "1"
         yield f"net/ipv6/conf/{self.name}/accept_ra", "0"
-
-    @contextlib.contextmanager
-    def _recreated_if_missing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno != errno.ENODEV:
-                raise
-            self._index = self._create()
-            self._netlink.set_up(self._index, True)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.daemon.lab import Capture, Carpd, Lab, wait_for
+from tests.daemon.lab import Capture, Carpd, Lab, open_lab, wait_for
 from tests.daemon.test_interop_ucarp import first_after, last_of
 from tests.daemon.ucarp import Ucarp
 
@@ -29,12 +29,8 @@ def main(chosen: Sequence[str]) -> None:
         "ucarp": bench_ucarp,
     }
     for name in chosen or benches:
-        with tempfile.TemporaryDirectory() as folder:
-            lab = Lab(Path(folder))
-            try:
-                benches[name](lab)
-            finally:
-                lab.close()
+        with tempfile.TemporaryDirectory() as folder, open_lab(Path(folder)) as lab:
+            benches[name](lab)
 
 
 def show(what: str, values_s: Sequence[float]) -> None:

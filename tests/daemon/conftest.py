@@ -7,17 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.lab import REPOSITORY, Lab
+from tests.daemon.lab import REPOSITORY, Lab, open_lab
 
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
     """An empty segment; hosts and processes are added by the test and removed after it."""
-    created = Lab(tmp_path)
-    try:
+    with open_lab(tmp_path) as created:
         yield created
-    finally:
-        created.close()
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import ctypes
 import itertools
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -384,12 +383,9 @@ class Lab:
         self.segment.delete()
 
 
-def readable(process_output: Any, deadline_s: float) -> bool:
-    return bool(select.select([process_output], [], [], deadline_s)[0])
-
-
 @contextlib.contextmanager
-def lab(folder: Path) -> Iterator[Lab]:
+def open_lab(folder: Path) -> Iterator[Lab]:
+    """An empty segment; what is added to it is gone afterwards."""
     created = Lab(folder)
     try:
         yield created

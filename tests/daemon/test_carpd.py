@@ -60,6 +60,23 @@ def pair(lab: Lab) -> tuple[Carpd, Carpd]:
     return first, second
 
 
+def add_interface(host: Host, name: str, address: str) -> None:
+    """A further interface of the host, which has its carrier from its other end, `peer`."""
+    for command in (
+        f"link add {name} type veth peer name peer",
+        f"addr add {address} dev {name}",
+        "link set peer up",
+        f"link set {name} up",
+    ):
+        host.run("ip", *command.split())
+
+
+def macvlan_of(host: Host) -> str:
+    """The name of virtual host 1's macvlan."""
+    links = json.loads(host.run("ip", "-j", "link"))
+    return str(next(link["ifname"] for link in links if link["ifname"].startswith("carp1-")))
+
+
 def ask_for(client: Host, address: str, seconds: float = 0.3) -> list[str]:
     """The MAC addresses that answer an ARP request within some time."""
     own_mac = bytes.fromhex("020000000099")
@@ -269,10 +286,7 @@ def test_a_client_reaches_the_virtual_addresses_before_and_after_a_failover(lab:
 def test_a_host_with_all_it_can_have(lab: Lab) -> None:
     """Three virtual hosts on two interfaces; those on the same one share a socket."""
     host = lab.firewall(1)
-    host.run("ip", "link", "add", "second", "type", "veth", "peer", "name", "peer")
-    host.run("ip", "addr", "add", "10.0.2.11/24", "dev", "second")
-    host.run("ip", "link", "set", "peer", "up")
-    host.run("ip", "link", "set", "second", "up")
+    add_interface(host, "second", "10.0.2.11/24")
     carpd = lab.launch(
         host,
         hosts=[
@@ -400,24 +414,12 @@ def test_the_administrator_takes_the_interface_down_and_up(lab: Lab) -> None:
 
 def test_an_interface_that_is_deleted_and_comes_back(lab: Lab) -> None:
     host = lab.firewall(1)
-    for command in (
-        "link add again type veth peer name peer",
-        "addr add 10.0.2.11/24 dev again",
-        "link set peer up",
-        "link set again up",
-    ):
-        host.run("ip", *command.split())
+    add_interface(host, "again", "10.0.2.11/24")
     carpd = lab.carpd(host, **FAST, interface="again", addresses=["10.0.2.1"])
     carpd.wait_for_state("MASTER")
     host.run("ip", "link", "delete", "again")
     carpd.wait_for_state("INIT")
-    for command in (
-        "link add again type veth peer name peer",
-        "addr add 10.0.2.11/24 dev again",
-        "link set peer up",
-        "link set again up",
-    ):
-        host.run("ip", *command.split())
+    add_interface(host, "again", "10.0.2.11/24")
     carpd.wait_for_state("MASTER")
     assert "10.0.2.1/32" in host.run("ip", "addr")
     assert carpd.end() == 0
@@ -458,9 +460,7 @@ def test_news_that_were_lost_are_looked_up(lab: Lab) -> None:
 def test_a_macvlan_that_somebody_deleted_is_made_again(lab: Lab) -> None:
     carpd = lab.carpd(lab.firewall(1))
     carpd.wait_for_state("MASTER")
-    links = json.loads(carpd.host.run("ip", "-j", "link"))
-    name = next(link["ifname"] for link in links if link["ifname"].startswith("carp1-"))
-    carpd.host.run("ip", "link", "delete", name)
+    carpd.host.run("ip", "link", "delete", macvlan_of(carpd.host))
     carpd.request("force", vhid=1, state="BACKUP")
     carpd.request("force", vhid=1, state="MASTER")
     assert ask_for(lab.client(), VIRTUAL_ADDRESS) == [VIRTUAL_MAC]
@@ -470,8 +470,7 @@ def test_a_master_that_cannot_take_its_addresses_resigns(lab: Lab) -> None:
     carpd = lab.carpd(lab.firewall(1))
     carpd.wait_for_state("MASTER")
     capture = lab.capture(lab.client())
-    links = json.loads(carpd.host.run("ip", "-j", "link"))
-    name = next(link["ifname"] for link in links if link["ifname"].startswith("carp1-"))
+    name = macvlan_of(carpd.host)
     carpd.host.run("ip", "link", "delete", name)
     carpd.host.run("ip", "link", "add", name, "type", "veth", "peer", "name", "peer")
     carpd.request("force", vhid=1, state="BACKUP")
