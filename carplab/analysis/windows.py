@@ -79,6 +79,7 @@ from carplab.analysis.states import (
 )
 
 NEAR_S = 0.05
+CONFIRMED_S = 0.5
 NO_CAUSE = "none"
 MASTER_TIMED_OUT = "timed out"  # in the kernels' words: "master timed out"
 SURVIVED = ("crash", "hang", "link_down", "reboot")  # a pair gets over these without repair
@@ -228,12 +229,16 @@ def find_causes(events: Iterable[Event]) -> list[Cause]:
     return causes
 
 
-def cause_of(t_s: float, causes: Sequence[Cause]) -> Cause | None:
-    """Return the cause of something that began at a time, by the rule of the module's text."""
-    near = [cause for cause in causes if abs(cause.t_s - t_s) <= NEAR_S]
+def cause_of(start_s: float, end_s: float, causes: Sequence[Cause]) -> Cause | None:
+    """Return the cause of what lasted from a time to a time, by the rule of the module's text."""
+    near = [cause for cause in causes if abs(cause.t_s - start_s) <= NEAR_S]
     if near:
-        return min(near, key=lambda cause: abs(cause.t_s - t_s))
-    return next((cause for cause in reversed(causes) if cause.t_s <= t_s), None)
+        return min(near, key=lambda cause: abs(cause.t_s - start_s))
+    confirmed_until_s = min(end_s, start_s + CONFIRMED_S)
+    for cause in causes:
+        if cause.is_fault and start_s < cause.t_s < confirmed_until_s:
+            return cause
+    return next((cause for cause in reversed(causes) if cause.t_s <= start_s), None)
 
 
 def _cause(name: str, event: Event) -> Cause:
@@ -298,13 +303,19 @@ class _Story:
     splits: Sequence[Split]
     end_s: float
 
+    def _of(self, cause: Cause | None, lasting: Iterable[_Lasting]) -> list[_Lasting]:
+        """Return what belongs to a cause, or to none."""
+        return [
+            each for each in lasting if cause_of(each.start_s, each.end_s, self.causes) == cause
+        ]
+
     # --- outages and splits: a row for each cause at least ---------------------------------------
 
     def outage_rows(self, name: str, outages: Sequence[Outage]) -> list[Window]:
         """Return the rows of one way of the probe."""
         rows = []
         for cause in (None, *self.causes):
-            own = [outage for outage in outages if cause_of(outage.start_s, self.causes) == cause]
+            own = self._of(cause, outages)
             for rank, outage in enumerate(_main_first(own)):
                 rows.append(self._outage_row(name, cause, outage, _rank(rank, own)))
             if not own and cause is not None:
@@ -346,7 +357,7 @@ class _Story:
         going_on = next((each for each in outages if each.start_s < cause.t_s < each.end_s), None)
         detail = "no outage"
         if going_on:
-            origin = cause_of(going_on.start_s, self.causes)
+            origin = cause_of(going_on.start_s, going_on.end_s, self.causes)
             whose = f"of {origin.name}" if origin else "from before all faults"
             detail = (
                 f"no new outage: the one {whose} ended {going_on.end_s - cause.t_s:.4f} s later"
@@ -359,7 +370,7 @@ class _Story:
         """Return the splits, those of each cause with the longest first."""
         rows = []
         for cause in (None, *self.causes):
-            own = [split for split in self.splits if cause_of(split.start_s, self.causes) == cause]
+            own = self._of(cause, self.splits)
             for rank, split in enumerate(_main_first(own)):
                 parts = [
                     "at least: it went on at the end" if split.open_end else "",
@@ -415,7 +426,7 @@ class _Story:
             if (
                 place not in found
                 and not was_master
-                and cause_of(transition.t_s, self.causes) == fault
+                and cause_of(transition.t_s, transition.t_s, self.causes) == fault
             ):
                 found[place] = transition
         return sorted(found.values(), key=lambda transition: -transition.t_s)
@@ -494,8 +505,7 @@ class _Story:
         return heard_s[-1] if heard_s else None
 
     def _main_outage(self, cause: Cause) -> Outage | None:
-        own = [outage for outage in self.outages if cause_of(outage.start_s, self.causes) == cause]
-        return _longest(own)
+        return _longest(self._of(cause, self.outages))
 
     def _takeover(self, fault: Cause, detections: Sequence[Window], outage: Outage) -> list[Window]:
         for detection in detections:

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from carplab.analysis.load import load_run
-from carplab.analysis.windows import Findings, Window, find_windows
+from carplab.analysis.windows import Cause, Findings, Window, cause_of, find_windows
 from tests.analysis.recorded import PLACES, SPACING_S, TRAVEL_S, Recording, cable_pull, crash
 
 MICROSECOND = 1e-6 + 1e-9
@@ -364,3 +364,23 @@ def test_without_events_there_are_outages_without_cause(tmp_path: Path) -> None:
     found = find_windows(load_run(folder))
     assert {row.cause for row in found.windows} == {"none"}
     assert only(found, "outage", "none").length_s == pytest.approx(2.898, abs=MICROSECOND)
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "name"),
+    [
+        (4.97, 8.0, "fault 1"),  # confirmed 30 ms later
+        (4.7, 8.0, "fault 1"),  # confirmed 300 ms later, while it was going on
+        (4.7, 4.9, None),  # over before the fault
+        (4.3, 8.0, None),  # too long before it
+        (11.8, 12.6, "fault 1"),  # a repair causes nothing before it is made
+        (12.3, 12.4, "repair 1"),
+    ],
+)
+def test_what_an_outage_belongs_to(start_s: float, end_s: float, name: str | None) -> None:
+    causes = [
+        Cause("fault 1", 5.0, "fw1", "outside", "link_down"),
+        Cause("repair 1", 12.0, "fw1", "outside", "link_down"),
+    ]
+    cause = cause_of(start_s, end_s, causes)
+    assert (cause.name if cause else None) == name
