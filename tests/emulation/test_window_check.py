@@ -13,14 +13,16 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from carplab.analysis.load import load_run
 from carplab.analysis.windows import find_windows
 from carplab.emulation import machine
 from carplab.emulation.controller import ControllerClient, ControllerProcess
-from carplab.emulation.mininet_network import EmulatedNetwork
 from carplab.emulation.probe import ProbeTraffic
 from carplab.emulation.registry import Registry
 from carplab.emulation.traffic import Endpoint
@@ -28,19 +30,27 @@ from carplab.network import Network, as_plain, interface_name
 from carplab.recording import Origin, RunFolder
 from topo.firewall_pair import firewall_pair
 
+if TYPE_CHECKING:
+    from carplab.emulation.mininet_network import EmulatedNetwork
+
 pytestmark = [pytest.mark.root, pytest.mark.mininet]
 
 OUTAGES = 10
 # Not quite a millisecond: so each second begins in another part of the probe's spacing.
 SPACING_S = 0.0010003
 LENGTH_S = 1
+FEWEST_STEADY = 7
 TOLERANCE_S = 0.002
 WAY_S = 0.001
+LONGEST_GAP_S = 0.0013
 
 
 @contextlib.contextmanager
 def forwarding_network(network: Network) -> Iterator[EmulatedNetwork]:
     """The network without carpd: fw1 simply has the virtual addresses."""
+    # Not above: only the distribution's own Python, of those that read this file, has Mininet.
+    from carplab.emulation.mininet_network import EmulatedNetwork
+
     registry = Registry.acquire("window check")
     controller = ControllerProcess(registry.run_dir / "controller.log")
     try:
@@ -100,25 +110,38 @@ def measure(folder: RunFolder) -> None:
     folder.finish("finished")
 
 
+def probe_is_steady(probe: pd.DataFrame, at_s: float) -> bool:
+    """Whether the probe itself kept its pace around a moment: a stall there hides the truth.
+
+    The gap between the two sendings around it, and the way of those two where they were delivered.
+    """
+    sent_s, returned_s = probe["sent_t_s"].to_numpy(), probe["returned_t_s"].to_numpy()
+    after = int(np.searchsorted(sent_s, at_s))
+    ways_s = returned_s[after - 2 : after + 2] - sent_s[after - 2 : after + 2]
+    gaps_s = np.diff(sent_s[after - 2 : after + 2])
+    return bool(gaps_s.max() < LONGEST_GAP_S and np.nanmax(ways_s) < WAY_S)
+
+
 def test_windows_are_right_within_2_ms(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "window-check", Origin.now())
     folder.write_run(scenario={"network": as_plain(firewall_pair()), "preferred": "fw1"})
     measure(folder)
-    found = find_windows(load_run(folder.path))
-    print(found.quality)
-    errors_ms: dict[str, list[float]] = {"failover": [], "interruption": [], "outage": []}
+    run = load_run(folder.path)
+    found = find_windows(run)
+    steady = 0
     for number in range(1, OUTAGES + 1):
-        for name in ("failover", "outage"):
-            window = found.first(name, f"fault {number}")
-            assert window and window.length_s is not None
-            errors_ms[name].append(1000 * (window.length_s - LENGTH_S))
-    for outage in found.outages:
-        if outage.length_s > LENGTH_S / 2:
-            errors_ms["interruption"].append(1000 * (outage.interruption_s - LENGTH_S))
-    for name, errors in errors_ms.items():
-        print(f"{name}: errors in ms:", ", ".join(f"{error:.2f}" for error in errors))
-        assert len(errors) == OUTAGES
-    assert max(map(abs, errors_ms["failover"])) <= 1000 * TOLERANCE_S
-    assert max(map(abs, errors_ms["interruption"])) <= 1000 * TOLERANCE_S
-    # From delivery to delivery: up to a spacing more at either end, and the way there and back.
-    assert all(0 <= error <= 1000 * (TOLERANCE_S + WAY_S) for error in errors_ms["outage"])
+        fault, repair = (
+            next(cause.t_s for cause in found.causes if cause.name == f"{what} {number}")
+            for what in ("fault", "repair")
+        )
+        if not (probe_is_steady(run.probe, fault) and probe_is_steady(run.probe, repair)):
+            continue
+        steady += 1
+        outage = next(each for each in found.outages if abs(each.start_s - fault) < LENGTH_S / 2)
+        failover = found.first("failover", f"fault {number}")
+        assert failover is not None
+        assert failover.length_s == pytest.approx(LENGTH_S, abs=TOLERANCE_S)
+        assert outage.interruption_s == pytest.approx(LENGTH_S, abs=TOLERANCE_S)
+        # From delivery to delivery: up to a spacing more at either end, and the way there and back.
+        assert 0 <= outage.length_s - LENGTH_S <= TOLERANCE_S + WAY_S
+    assert steady >= FEWEST_STEADY, f"the probe stalled at {OUTAGES - steady} of {OUTAGES} outages"
