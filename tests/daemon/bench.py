@@ -77,7 +77,9 @@ def bench_failover(lab: Lab, count: int = 10) -> None:
     fw1, fw2, client = lab.firewall(1), lab.firewall(2), lab.client()
     capture = lab.capture(client)
     second = lab.carpd(fw2, **SLOW)
-    bow_out_s, killed_s, announced_s = [], [], []
+    bow_out_s: list[float] = []
+    killed_s: list[float] = []
+    announced_s: list[float] = []
     for number in (signal.SIGTERM, signal.SIGKILL) * count:
         first = lab.carpd(fw1, **FAST)
         first.wait_for_state("MASTER")
