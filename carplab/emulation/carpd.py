@@ -70,11 +70,11 @@ class Carpd:
         return started_s
 
     def kill(self) -> float:
-        """SIGKILL it, as a crash does; return when it was gone."""
+        """SIGKILL it, as a crash does; return when: it does nothing more from then on."""
         assert self._process
         os.kill(self._process.pid, signal.SIGKILL)
-        self._process.wait()
         killed_s = time.monotonic()
+        self._process.wait()
         self._ended()
         return killed_s
 

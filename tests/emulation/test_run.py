@@ -130,7 +130,8 @@ def test_every_fault_of_machines_and_network(tmp_path: Path) -> None:
     assert carrier == ["down", "up"] * 4  # twice flapping, a reboot, a crash
     for number in (1, 6):
         (failover, *_) = windows(folder, "failover", f"fault {number}")
-        assert 0.62 < failover < 0.95, number
+        # Theory: 0.625 to 0.75 s. A stamp may come some milliseconds late on a busy machine.
+        assert 0.6 < failover < 0.95, number
     # The dead daemon's addresses go on answering: no outage, though fw2 takes over after 0.75 s.
     assert windows(folder, "outage", "fault 2")[0] < 0.1
     # A reboot bows out: nobody waits for the master-down time.
