@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-pure test-pythons lint dialects report clean
+.PHONY: help setup run test test-pure test-pythons lint bench dialects report clean
 
 PYTHON := .venv/bin/python
 RESULTS ?= results
@@ -26,6 +26,9 @@ lint: setup ## ruff, mypy, and the arrows between the layers
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m mypy
 	@.venv/bin/lint-imports --no-logo
+
+bench: setup ## measure carpd: its start, its memory, how it hands over, also to and from ucarp
+	@scripts/as_root.py $(PYTHON) -m tests.daemon.bench
 
 dialects: setup ## 10 cable pulls and 10 crashes in each dialect, and their comparison (20 min)
 	@scripts/as_root.py scripts/dialects.sh
