@@ -174,7 +174,8 @@ def _outage(
     lost = int(high - low)
     if lost < FEWEST_LOST:
         return None
-    certain_s = float(lost_s[high - 1] - lost_s[low])
+    # Packets that overtook each other can make the lost ones span more than the gap itself.
+    certain_s = min(float(lost_s[high - 1] - lost_s[low]), end_s - start_s)
     return Outage(start_s, end_s, lost, certain_s, open_start, open_end)
 
 

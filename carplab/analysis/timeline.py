@@ -159,18 +159,26 @@ def _label(
     causes_s: Sequence[float],
     limits_s: tuple[float, float],
 ) -> None:
-    """Write the lengths beside their bars, the longest first, as far as there is room."""
+    """Write the lengths beside their bars, the longest first, as far as there is room.
+
+    Where a neighbour's bar is in the way on both sides, the label stands behind that bar.
+    """
     span_s = limits_s[1] - limits_s[0]
     gap_s = 0.005 * span_s
-    taken = [(t_s, t_s) for t_s in causes_s]
+    bars = [(each.start_t_s, _close(each, limits_s[1])) for each in windows]
+    taken = [(t_s, t_s) for t_s in causes_s] + bars
     for window in sorted(windows, key=lambda each: each.start_t_s - _close(each, limits_s[1])):
         text = length_text(window.length_s, window.at_least)
         wide_s = (len(text) + 1) * _CHARACTER * span_s
-        right_s, left_s = _close(window, limits_s[1]) + gap_s, window.start_t_s - gap_s
-        for low_s, high_s in ((right_s, right_s + wide_s), (left_s - wide_s, left_s)):
+        end_s, left_s = _close(window, limits_s[1]), window.start_t_s - gap_s
+        behind = sorted(end + gap_s for _, end in bars if end_s < end < end_s + wide_s)
+        rights_s = [end_s + gap_s, *behind]
+        places = [(low_s, low_s + wide_s) for low_s in rights_s]
+        places.insert(1, (left_s - wide_s, left_s))
+        for low_s, high_s in places:
             inside = limits_s[0] <= low_s and high_s <= limits_s[1]
             if inside and all(high_s < low or low_s > high for low, high in taken):
-                x_s, align = (low_s, "left") if low_s == right_s else (high_s, "right")
+                x_s, align = (low_s, "left") if low_s in rights_s else (high_s, "right")
                 axes.text(x_s, row, text, ha=align, va="center", fontsize=10, fontweight="bold")
                 taken.append((low_s, high_s))
                 break
