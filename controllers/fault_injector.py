@@ -260,13 +260,15 @@ class FaultInjector(Application):  # type: ignore[misc]
         if link is None:
             return
         port = link.handle_port(event.msg)
-        # A port without carrier keeps its MAC addresses: what moves away is noticed where it sends
-        # next. A host that comes back would send the controller a copy of every frame it forwards
-        # until it was learned again, and the virtual MAC's frame waited behind them: 6 s on a slow
-        # machine.
         if event.msg.reason == ofp.OFPPR_DELETE:
             link.send(link.forgotten_flows(link.macs.flush(port.number), port.number))
             hub.spawn(self._drop_faults, [(link.dpid, port.name)])
+            return
+        # A port without carrier keeps its sources: what moves away is noticed where it sends next.
+        # A host that comes back would send the controller a copy of every frame it forwards until
+        # it was learned again, and the virtual MAC's frame waited behind them: 6 s on a slow
+        # machine.
+        link.send(link.carrier_flows(link.macs.behind(port.number), port))
 
     @set_ev_cls(ofp_event.EventOFPPortDescStatsReply, MAIN_DISPATCHER)  # type: ignore[untyped-decorator]
     def _handle_ports(self, event: Any) -> None:

@@ -60,9 +60,13 @@ class MacTable:
         del self._port_of[mac]
         return True
 
+    def behind(self, port: int) -> list[str]:
+        """The MAC addresses behind a port."""
+        return [mac for mac, known_port in self._port_of.items() if known_port == port]
+
     def flush(self, port: int) -> list[str]:
         """`port` is gone: forget what was behind it."""
-        macs = [mac for mac, known_port in self._port_of.items() if known_port == port]
+        macs = self.behind(port)
         for mac in macs:
             del self._port_of[mac]
         return macs

@@ -180,12 +180,10 @@ class SwitchLink:
 
     def learned_flows(self, learned: Learned) -> list[Any]:
         """The destination first; only then may the source's frames pass unasked."""
-        out = self._apply(parser.OFPActionOutput(learned.port))
         go_on = [parser.OFPInstructionGotoTable(_DESTINATIONS)]
         source = {"in_port": learned.port, "eth_src": learned.mac}
-        destination = {"eth_dst": learned.mac}
         messages = [
-            self._add(_DESTINATIONS, _LEARNED_PRIORITY, _LEARNED_COOKIE, destination, [out]),
+            self._add_destination(learned.mac, learned.port),
             parser.OFPBarrierRequest(self.datapath),
             self._add(_SOURCES, _LEARNED_PRIORITY, _LEARNED_COOKIE, source, go_on, _AGEING_S),
         ]
@@ -200,6 +198,17 @@ class SwitchLink:
             messages.append(self._delete_source(mac, port))
             messages.append(self._delete(_DESTINATIONS, {"eth_dst": mac}, cookie=_LEARNED_COOKIE))
         return messages
+
+    def carrier_flows(self, macs: Iterable[str], port: Port) -> list[Any]:
+        """Frames to these MACs behind a port: flood while it has no carrier, go there else.
+
+        So whoever takes a virtual MAC over gets its frames at once, as from a hardware switch.
+        """
+        if port.link_up:
+            return [self._add_destination(mac, port.number) for mac in macs]
+        return [
+            self._delete(_DESTINATIONS, {"eth_dst": mac}, cookie=_LEARNED_COOKIE) for mac in macs
+        ]
 
     def demand_messages(self, port: Port, before: PortDemand, after: PortDemand) -> list[Any]:
         """The step from one demand on a port to another; loss is not the switch's affair."""
@@ -234,6 +243,11 @@ class SwitchLink:
         return parser.OFPPortMod(
             self.datapath, port.number, port.mac, config=config & mask, mask=mask, advertise=0
         )
+
+    def _add_destination(self, mac: str, port: int) -> Any:
+        out = self._apply(parser.OFPActionOutput(port))
+        match = {"eth_dst": mac}
+        return self._add(_DESTINATIONS, _LEARNED_PRIORITY, _LEARNED_COOKIE, match, [out])
 
     def _delete_source(self, mac: str, port: int) -> Any:
         return self._delete(_SOURCES, {"in_port": port, "eth_src": mac}, cookie=_LEARNED_COOKIE)

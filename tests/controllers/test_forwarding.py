@@ -56,3 +56,13 @@ def test_mac_that_left_before_its_old_entry_aged_stays() -> None:
     assert table.forget(VIRTUAL, 2)
     assert table.port_of(VIRTUAL) is None
     assert not table.forget(VIRTUAL, 2)
+
+
+def test_what_is_behind_a_port() -> None:
+    table = MacTable()
+    table.learn("00:00:5e:00:01:01", 1)
+    table.learn("00:00:5e:00:01:02", 1)
+    table.learn("00:00:5e:00:01:02", 2)
+    assert table.behind(1) == ["00:00:5e:00:01:01"]
+    assert table.behind(2) == ["00:00:5e:00:01:02"]
+    assert table.behind(3) == []
