@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from carplab.carp import packet
-from carplab.carp.actions import Announce, SendAdvertisement, TakeAddresses, VirtualHostKey
+from carplab.carp.actions import SendAdvertisement, TakeAddresses, VirtualHostKey
 from carplab.carp.dialect import DIALECTS, FREEBSD, OPENBSD, OPENBSD_3_8, Dialect
 from carplab.carp.frames import Datagram
 from carplab.carp.node import Node, NodeConfig
@@ -512,7 +512,6 @@ def test_each_family_has_its_own_master_down_timer(dialect: Dialect) -> None:
     assert network.masters("outside") == ["fw1"]
     network.drop = lambda sender, _, action: sender == "fw1" and action.family == 6
     network.run_for(4.0)
-    assert network.masters("outside") == ["fw1", "fw2"] or network.transitions("fw2")[-1][0] > 6.0
     assert any("master timed out" in text for at, text in network.transitions("fw2") if at > 6.0)
 
 
@@ -612,7 +611,3 @@ def test_one_vhid_twice_on_an_interface_is_refused() -> None:
     with pytest.raises(ValueError, match="vhid 1 is configured twice on interface outside"):
         NodeConfig((host(), host()), OPENBSD)
     NodeConfig((host("outside"), host("inside")), OPENBSD)
-
-
-def test_announce_is_an_action_of_its_own() -> None:
-    assert Announce(OUTSIDE) == Announce(VirtualHostKey("outside", 1))
