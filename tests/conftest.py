@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+from carplab.emulation import openvswitch
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if os.geteuid() == 0:
@@ -14,3 +16,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("root") or item.get_closest_marker("mininet"):
             item.add_marker(needs_root)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def open_vswitch(request: pytest.FixtureRequest) -> None:
+    """Start Open vSwitch where the distribution has not, as `carplab run` does."""
+    is_wanted = any(item.get_closest_marker("mininet") for item in request.session.items)
+    if is_wanted and os.geteuid() == 0:
+        openvswitch.ensure_running()
