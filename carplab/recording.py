@@ -44,14 +44,21 @@ EVENTS = Table("events.csv", ("t_s", "source", "kind", "segment", "vhid", "detai
 PROBE = Table("probe.csv", ("seq", "sent_t_s", "server_t_s", "returned_t_s"))
 PING = Table("ping.csv", ("seq", "sent_t_s", "rtt_ms"))
 IPERF = Table("iperf.csv", ("start_t_s", "end_t_s", "throughput_mbps"))
+STREAM = Table("stream.csv", ("seq", "sent_t_s", "received_t_s"))
 WINDOWS = Table(
     "windows.csv", ("window", "cause", "segment", "start_t_s", "end_t_s", "length_s", "detail")
+)
+FLOWS = Table("flows.csv", ("client", "server", "cause", "outage_s", "sent", "lost"))
+SIDES = Table(
+    "sides.csv",
+    ("host", "segment", "vhid", "state", "start_s_after_repair", "end_s_after_repair"),
 )
 SERIES_WINDOWS = Table("windows.csv", ("repetition", *WINDOWS.columns))
 
 RUN_FILE = "run.json"
 SERIES_FILE = "series.json"
 TIMELINE_FIGURES = ("timeline.png", "timeline.svg")
+SIDES_FIGURES = ("sides.png", "sides.svg")
 DISTRIBUTION_FIGURES = ("distribution.png", "distribution.svg")
 REPORT_FILE = "report.html"
 RAW_FOLDER = "raw"
@@ -477,6 +484,18 @@ def find_table(path: Path, table: Table) -> Path:
         if (path / name).is_file():
             return path / name
     raise CarplabError(f"{path} has no {table.file_name}: the run ended before it was written")
+
+
+def flow_table(client: str, server: str) -> Table:
+    """The table of a further probe between two hosts; the main one's is PROBE."""
+    return Table(f"probe-{client}-{server}.csv", PROBE.columns)
+
+
+def find_flows(path: Path) -> list[tuple[str, str]]:
+    """The client and server of each further probe in a run folder, in the order of their names."""
+    names = {file.name.split(".")[0] for file in path.glob("probe-*-*.csv*")}
+    flows = [name.split("-")[1:] for name in sorted(names)]
+    return [(flow[0], flow[1]) for flow in flows if len(flow) == 2]
 
 
 def open_table(path: Path) -> TextIO:

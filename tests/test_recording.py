@@ -165,6 +165,16 @@ def test_a_table_that_was_never_written_is_missed_by_name(tmp_path: Path) -> Non
         recording.find_table(tmp_path, PING)
 
 
+def test_further_probes_are_found_by_their_files(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "cable-pull", ORIGIN)
+    folder.write_rows(PROBE, [])
+    for client in ("client3", "client2"):
+        folder.write_rows(recording.flow_table(client, "server"), [], compress=True)
+    (folder.path / "probe-and-something-else.csv").touch()
+    assert (folder.path / "probe-client2-server.csv.gz").exists()
+    assert recording.find_flows(folder.path) == [("client2", "server"), ("client3", "server")]
+
+
 # --- a series ---
 
 
