@@ -32,6 +32,19 @@ InterfaceAddress = IPv4Interface | IPv6Interface
 DEFAULT_DIALECT = "openbsd"
 LONGEST_INTERFACE_NAME = 15  # IFNAMSIZ - 1, linux/if.h
 
+OPENFLOW = "openflow"
+BRIDGE = "bridge"
+STP = "stp"
+STP_EDGE = "stp-edge"
+RYU_STP = "ryu-stp"
+SNOOPING = "snooping"
+SNOOPING_STRICT = "snooping-strict"
+LOOP = "loop"
+SEGMENT_KINDS = (OPENFLOW, BRIDGE, STP, STP_EDGE, RYU_STP, SNOOPING, SNOOPING_STRICT, LOOP)
+SPANNING_TREE_KINDS = (STP, RYU_STP, LOOP)  # their ports pass no frames for 2 forward delays
+DEFAULT_FORWARD_DELAY_S = 15  # IEEE 802.1D
+FORWARD_DELAYS_S = range(2, 31)  # what Linux takes; 802.1D itself begins at 4
+
 
 @dataclass(frozen=True)
 class VirtualHost:
@@ -100,10 +113,16 @@ class Host:
 
 @dataclass(frozen=True)
 class Segment:
-    """One Ethernet segment, a switch of its own, with the prefixes used on it."""
+    """One Ethernet segment, a switch of its own, with the prefixes used on it.
+
+    `kind` says what the switch is, one of SEGMENT_KINDS. With spanning tree, a port that comes up
+    listens for `forward_delay_s`, learns for as long, and only then passes frames.
+    """
 
     name: str
     prefixes: tuple[Prefix, ...]
+    kind: str = OPENFLOW
+    forward_delay_s: int = DEFAULT_FORWARD_DELAY_S
 
 
 @dataclass(frozen=True)
@@ -206,6 +225,8 @@ def preferred_router(network: Network) -> str:
 def validate(network: Network) -> None:
     """Check everything that building the network would trip over; UsageError with one sentence."""
     _check_names(network)
+    for segment in network.segments:
+        _check_segment(segment)
     for router in network.routers:
         if router.dialect not in DIALECTS:
             raise UsageError(f"unknown dialect {router.dialect!r}: known are {_listed(DIALECTS)}")
@@ -243,6 +264,27 @@ def _check_names(network: Network) -> None:
             raise UsageError(
                 f"{machine} is plugged into {place} twice: one cable a segment is possible"
             )
+
+
+def _check_segment(segment: Segment) -> None:
+    if segment.kind not in SEGMENT_KINDS:
+        raise UsageError(
+            f"unknown kind {segment.kind!r} of the segment {segment.name}: "
+            f"known are {_listed(SEGMENT_KINDS)}"
+        )
+    if segment.forward_delay_s not in FORWARD_DELAYS_S:
+        raise UsageError(
+            f"a forward delay of {segment.forward_delay_s} s on {segment.name} is out of range: "
+            f"{FORWARD_DELAYS_S[0]} to {FORWARD_DELAYS_S[-1]}"
+        )
+    if (
+        segment.kind not in SPANNING_TREE_KINDS
+        and segment.forward_delay_s != DEFAULT_FORWARD_DELAY_S
+    ):
+        raise UsageError(
+            f"{segment.name} is of the kind {segment.kind}, which has no forward delay: "
+            f"{_listed(SPANNING_TREE_KINDS)} have one"
+        )
 
 
 def _check_addresses(
@@ -348,6 +390,7 @@ def apply_settings(network: Network, settings: Iterable[str]) -> Network:
 
     KEY is a setting's name, with the machine, the segment or both in front where it is meant for
     those only: `advbase=2`, `fw2.advskew=100`, `outside.password=x`, `fw1.outside.password=x`.
+    A segment's own settings are `segment.outside=stp` and `segment.outside.forward_delay=2`.
     UsageError names what there is when a part is unknown.
     """
     for setting in settings:
@@ -361,6 +404,8 @@ def _apply_setting(network: Network, setting: str) -> Network:
     *places, name = key.strip().split(".")
     if not equals or not name:
         raise UsageError(f"the setting {setting!r} has no form KEY=VALUE, as in fw2.advskew=100")
+    if places and places[0] == "segment":
+        return _set_segment(network, [*places[1:], name], text.strip(), setting)
     known = {**_VIRTUAL_HOST_SETTINGS, **_INTERFACE_SETTINGS, **_ROUTER_SETTINGS}
     if name not in known:
         raise UsageError(f"unknown setting {name!r} in {setting!r}: known are {_listed(known)}")
@@ -381,6 +426,24 @@ def _apply_setting(network: Network, setting: str) -> Network:
         for router in network.routers
     )
     return replace(network, routers=routers)
+
+
+def _set_segment(network: Network, words: list[str], text: str, setting: str) -> Network:
+    """`words` is what stands behind "segment.": a segment's name, then perhaps forward_delay."""
+    changed = network.segment(words[0])
+    if len(words) == 1:
+        changed = replace(changed, kind=text)
+    elif words[1:] == ["forward_delay"]:
+        changed = replace(
+            changed, forward_delay_s=_parsed(int, "forward_delay", text, setting)
+        )
+    else:
+        raise UsageError(
+            f"unknown setting {'.'.join(words[1:])!r} of a segment in {setting!r}: known are "
+            f"segment.{words[0]}=KIND and segment.{words[0]}.forward_delay=SECONDS"
+        )
+    segments = tuple(changed if each.name == words[0] else each for each in network.segments)
+    return replace(network, segments=segments)
 
 
 def _places(network: Network, places: list[str], setting: str) -> tuple[str | None, str | None]:
@@ -473,6 +536,7 @@ _EXPECTED = {
     "virtual_address": "an IP address is expected, or several with commas between",
     "address": "an IP address with its prefix length is expected, as in 10.0.1.11/24",
     "preempt": "yes or no is expected",
+    "forward_delay": "a whole number of seconds is expected",
 }
 
 

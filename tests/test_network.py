@@ -85,9 +85,24 @@ def test_dialect_of_one_firewall() -> None:
     assert [router.dialect for router in network.routers] == ["freebsd", "openbsd-3.8"]
 
 
+def test_kind_of_a_segment() -> None:
+    network = apply_settings(
+        firewall_pair(), ["segment.outside.forward_delay=2", "segment.outside=stp"]
+    )
+    outside, inside = network.segments
+    assert (outside.kind, outside.forward_delay_s) == ("stp", 2)
+    assert (inside.kind, inside.forward_delay_s) == ("openflow", 15)
+
+
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
+        ("segment.outside=hub", "unknown kind 'hub' of the segment outside: known are openflow"),
+        ("segment.dmz=stp", "no segment called 'dmz': there are outside, inside"),
+        ("segment.outside.forward_delay=2", "of the kind openflow, which has no forward delay"),
+        ("segment.outside.forward_delay=x", "'x' in .* is no value for forward_delay"),
+        ("segment.outside.forward_delay=1", "a forward delay of 1 s on outside.*2 to 30"),
+        ("segment.outside.hello=1", "unknown setting 'hello' of a segment"),
         ("advbase", "form KEY=VALUE"),
         ("advskw=3", "unknown setting 'advskw'.*known are advbase, advskew, vhid"),
         (
