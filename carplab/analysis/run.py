@@ -47,15 +47,19 @@ def analyse_run(folder: Path, figures: bool = True) -> AnalysedRun:
     return analysed
 
 
-def analyse_series(folder: Path) -> AnalysedSeries:
+def analyse_series(folder: Path, figures: bool = True) -> AnalysedSeries:
     """Analyse a series: windows.csv, distribution.png, distribution.svg and report.html.
 
-    Repetitions that have no page yet get theirs. CarplabError as in `analyse_run`.
+    Repetitions that have no page yet get theirs. Without `figures` only the tables of windows.
+    CarplabError as in `analyse_run`.
     """
     for path in repetitions(folder):
         if not (path / recording.REPORT_FILE).exists():
-            analyse_run(path)
+            analyse_run(path, figures)
     series = read_series(folder)
+    if not figures:
+        _write(folder / "windows.csv", series_csv(series.findings).encode())
+        return series
     figure = draw_distribution({series_name(series): series.statistics}, series_title(series))
     distribution = as_svg(figure)
     _write(folder / "windows.csv", series_csv(series.findings).encode())

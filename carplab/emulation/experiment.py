@@ -10,7 +10,9 @@ own.
     if __name__ == "__main__":
         run_experiment(build)  # of carplab.emulation.script
 
-Started as a script or by `carplab run`, by its name or its path, it takes the same options.
+Started as a script or by `carplab run`, by its name or its path, it takes the same options. It may
+also have `CONDITIONS`, a tuple of names from which `--condition` chooses (the first one without
+it), and `judge(folder)`, which returns what to say about a finished run or series.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import importlib.util
 import inspect
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -54,6 +56,7 @@ class Options:
 
     dialect: str = DEFAULT_DIALECT
     settings: tuple[str, ...] = ()
+    condition: str | None = None
     host: str | None = None
     segment: str | None = None
     firewalls: int = 2
@@ -64,6 +67,7 @@ class Options:
     seed: int | None = None
     out: Path = Path("results")
     pcap: bool = False
+    no_plots: bool = False
     quiet: bool = False
     framework: str = ""
     ofp_port: int = 0
@@ -112,7 +116,7 @@ class Options:
 
     def record(self) -> dict[str, Any]:
         """Return the options that a run's record shows."""
-        hidden = ("out", "quiet", "seed", "repeat")
+        hidden = ("out", "quiet", "seed", "repeat", "no_plots")
         values = {
             key: value for key, value in dataclasses.asdict(self).items() if key not in hidden
         }
@@ -124,7 +128,8 @@ class Options:
         defaults = Options()
         for option in dataclasses.fields(self):
             value = getattr(self, option.name)
-            if option.name in ("seed", "out", "quiet") or value == getattr(defaults, option.name):
+            left_out = option.name in ("seed", "out", "quiet", "no_plots")
+            if left_out or value == getattr(defaults, option.name):
                 continue
             flag = _FLAGS.get(option.name, "--" + option.name.replace("_", "-"))
             if value is True:
@@ -139,6 +144,7 @@ class Options:
 _FLAGS = {"settings": "--set", "bandwidth_mbps": "--bandwidth"}
 
 Build = Callable[[Options], Scenario]
+Judge = Callable[[Path], str]
 
 
 @dataclass(frozen=True)
@@ -149,6 +155,23 @@ class Experiment:
     summary: str
     build: Build = field(compare=False)
     path: Path
+    conditions: tuple[str, ...] = ()
+    judge: Judge | None = field(default=None, compare=False)
+
+    def choose(self, options: Options) -> Options:
+        """Return the options with one of this experiment's conditions, if it has any."""
+        if options.condition is None:
+            return replace(options, condition=self.conditions[0]) if self.conditions else options
+        if options.condition in self.conditions:
+            return options
+        if not self.conditions:
+            raise UsageError(
+                f"{self.name} has no conditions: leave --condition {options.condition} out"
+            )
+        raise UsageError(
+            f"{self.name} has no condition {options.condition!r}: "
+            f"there are {', '.join(self.conditions)}"
+        )
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -166,6 +189,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="change a setting, as in advbase=2, fw2.advskew=50, fw1.outside.password=x",
+    )
+    network.add_argument(
+        "--condition", metavar="NAME", help="which of the experiment's conditions (the first)"
     )
     network.add_argument("--firewalls", type=int, default=2, metavar="N", help="(%(default)s)")
     fault = parser.add_argument_group("the fault")
@@ -192,6 +218,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--pcap",
         action="store_true",
         help="capture CARP, ARP and ICMP on each firewall's interfaces",
+    )
+    output.add_argument(
+        "--no-plots",
+        action="store_true",
+        help="only the data and windows.csv: 'carplab report' draws the rest later",
     )
     output.add_argument("--quiet", action="store_true", help="say only what went wrong")
     controller = parser.add_argument_group("the controller")
@@ -245,11 +276,17 @@ def _scripts(folder: Path) -> list[Path]:
 
 
 def _load(path: Path) -> Experiment:
-    module = _import(path)
+    return describe(_import(path), path)
+
+
+def describe(module: ModuleType, path: Path) -> Experiment:
+    """Return the experiment of a script that was imported."""
     build = getattr(module, "build", None)
     if not callable(build):
         raise UsageError(f"{path} is no experiment: it has no function build(options)")
-    return Experiment(script_name(path), _summary(module), build, path)
+    conditions = tuple(getattr(module, "CONDITIONS", ()))
+    judge = getattr(module, "judge", None)
+    return Experiment(_name(path), _summary(module), build, path, conditions, judge)
 
 
 def _import(path: Path) -> ModuleType:
@@ -266,7 +303,7 @@ def _import(path: Path) -> ModuleType:
     return module
 
 
-def script_name(path: Path) -> str:
+def _name(path: Path) -> str:
     """Return the experiment's name: cable-pull for cable_pull.py."""
     return path.stem.replace("_", "-")
 

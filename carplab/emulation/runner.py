@@ -116,13 +116,14 @@ class _Runner:
 
         plan = self._plan
         write(phase="analyse")
-        plan.display.step("drawing the plots")
-        analysed = analyse_series(folder) if series else analyse_run(folder)
+        figures = not plan.options.no_plots
+        plan.display.step("drawing the plots" if figures else "finding the windows")
+        analysed = (analyse_series if series else analyse_run)(folder, figures)
         if plan.interruption.noted:
             write(outcome="interrupted", reason=plan.interruption.reason)
             raise CarplabError(_with_folder(plan.interruption.reason, folder))
         plan.display.show(windows_table(analysed))
-        plan.display.show(f"plots, report and data: {folder}")
+        plan.display.show(f"{'plots, report and data' if figures else 'data'}: {folder}")
 
 
 def _with_folder(sentence: str, folder: Path) -> str:

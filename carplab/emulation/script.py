@@ -16,14 +16,15 @@ from carplab.emulation.experiment import (
     Experiment,
     Options,
     add_options,
+    describe,
     options_from,
-    script_name,
 )
 from carplab.errors import CarplabError
 
 
 def start(experiment: Experiment, options: Options) -> None:
     """Run the experiment; CarplabError when it cannot, fails or is interrupted."""
+    options = experiment.choose(options)
     scenario = experiment.build(options)
     if os.geteuid() != 0:
         raise CarplabError(
@@ -37,21 +38,24 @@ def start(experiment: Experiment, options: Options) -> None:
     # Mininet comes with this: looking at an experiment needs none.
     from carplab.emulation.runner import run
 
-    run(scenario, options)
+    folder = run(scenario, options)
+    if experiment.judge and not options.quiet:
+        print(experiment.judge(folder))
 
 
 def run_experiment(build: Build) -> NoReturn:
     """Run the experiment of this function; ends the process with its exit code."""
     path = Path(inspect.getfile(build))
+    module = sys.modules[build.__module__]
     parser = Parser(
         prog=path.name,
-        description=inspect.getdoc(sys.modules[build.__module__]),
+        description=inspect.getdoc(module),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_options(parser)
 
     def execute(arguments: argparse.Namespace) -> int:
-        start(Experiment(script_name(path), "", build, path), options_from(arguments))
+        start(describe(module, path), options_from(arguments))
         return 0
 
     sys.exit(run_command(parser, execute))

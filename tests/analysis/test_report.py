@@ -96,6 +96,14 @@ def test_without_figures_only_the_windows(tmp_path: Path) -> None:
     assert not (folder / "report.html").exists()
 
 
+def test_a_series_without_figures_has_the_tables_only(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "series")
+    analyse_series(folder, figures=False)
+    written = {path.name for path in folder.rglob("*") if path.suffix in (".csv", ".png", ".html")}
+    assert "windows.csv" in written and not {"report.html", "distribution.png"} & written
+    assert (folder / "01" / "windows.csv").exists()
+
+
 def test_the_page_of_a_run(tmp_path: Path) -> None:
     page = Page(report(cable_pull().write(tmp_path)))
     for words in (

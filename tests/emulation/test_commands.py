@@ -99,6 +99,33 @@ def test_script_without_build_or_with_an_error_is_no_experiment(tmp_path: Path) 
         find_experiment(str(path))
 
 
+CONDITIONED = '''
+from carplab.emulation.experiment import Options
+CONDITIONS = ("sun", "rain")
+def build(options: Options) -> None: ...
+'''
+
+
+def test_the_first_condition_counts_where_none_is_given(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(CONDITIONED)
+    experiment = find_experiment(str(path))
+    assert experiment.choose(Options()) == Options(condition="sun")
+    assert experiment.choose(Options(condition="rain")) == Options(condition="rain")
+    assert find_experiment("crash").choose(Options()) == Options()
+
+
+def test_unknown_condition_names_those_there_are(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(CONDITIONED)
+    code, said = refused(capsys, "run", str(path), "--condition", "snow")
+    assert code == 2 and "mine has no condition 'snow': there are sun, rain" in said
+    code, said = refused(capsys, "run", "crash", "--condition", "snow")
+    assert code == 2 and "crash has no conditions: leave --condition snow out" in said
+
+
 def test_list_shows_experiments_topologies_and_no_runs(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
