@@ -66,8 +66,9 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class DemotionChanged:
-    """For the log: the machine's demotion changed."""
+    """For the log: the demotion of an interface group changed."""
 
+    group: str
     old: int
     new: int
     reason: str

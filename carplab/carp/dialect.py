@@ -38,6 +38,20 @@ class CounterRule(enum.Enum):
     )
 
 
+class BalancingRule(enum.Enum):
+    """Which of the virtual hosts that share an address answers an ARP request."""
+
+    BY_ADDRESS = (
+        "the requester's IPv4 address modulo the number of those that run here, in order of vhid"
+    )
+    # the kernel's hash is keyed with the password's digest; this plain one shares out as well, and
+    # which host gets which requester can be told without the password
+    BY_MAC = (
+        "the XOR of the six bytes of the requester's MAC address modulo the number of those "
+        "configured here, in order of vhid"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """One generation of the protocol.
@@ -66,6 +80,10 @@ class Dialect:
     advbase_zero: bool
     # link-local IPv6 addresses stay out of the digest that is sent; both forms are accepted
     digest_skips_link_local: bool
+    # demotion counts for each interface group; False: there is the one group "carp"
+    interface_groups: bool
+    # how virtual hosts with the same address share the ARP requests; None: there is no such thing
+    balancing: BalancingRule | None
 
     def __repr__(self) -> str:
         return f"<Dialect {self.name}>"
@@ -84,6 +102,8 @@ OPENBSD_3_8 = Dialect(
     repeat_announcement_after=0,
     advbase_zero=False,
     digest_skips_link_local=False,
+    interface_groups=False,
+    balancing=BalancingRule.BY_ADDRESS,
 )
 
 OPENBSD = Dialect(
@@ -99,6 +119,8 @@ OPENBSD = Dialect(
     repeat_announcement_after=2,
     advbase_zero=True,
     digest_skips_link_local=True,
+    interface_groups=True,
+    balancing=BalancingRule.BY_MAC,
 )
 
 FREEBSD = Dialect(
@@ -114,6 +136,8 @@ FREEBSD = Dialect(
     repeat_announcement_after=0,
     advbase_zero=False,
     digest_skips_link_local=False,
+    interface_groups=False,
+    balancing=None,
 )
 
 DIALECTS: dict[str, Dialect] = {

@@ -1,4 +1,4 @@
-"""One machine that runs CARP: its interfaces, its virtual hosts, its demotion, its statistics.
+"""One machine that runs CARP: its interfaces, its virtual hosts, their demotion, its statistics.
 
 The node has no clock, no sockets and no threads. A driver calls it with the present time of a
 monotonic clock when something happens (a datagram arrived, a link changed, a timer is due, the user
@@ -14,8 +14,11 @@ returns None:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial, reduce
+from ipaddress import IPv4Address
+from operator import xor
 
 from carplab.carp.actions import (
     Action,
@@ -26,10 +29,18 @@ from carplab.carp.actions import (
     Transition,
     VirtualHostKey,
 )
-from carplab.carp.dialect import Dialect
+from carplab.carp.dialect import BalancingRule, Dialect
+from carplab.carp.extensions import Extensions
 from carplab.carp.frames import Datagram
 from carplab.carp.packet import TTL, VERSION_TYPE, Address, Advertisement, PacketError, decode
-from carplab.carp.virtual_host import State, TransitionError, VirtualHost, VirtualHostConfig
+from carplab.carp.virtual_host import (
+    DEFAULT_GROUP,
+    SETTLED,
+    State,
+    TransitionError,
+    VirtualHost,
+    VirtualHostConfig,
+)
 
 __all__ = [
     "Action",
@@ -65,15 +76,22 @@ STATISTICS = (
 class NodeConfig:
     """A machine's virtual hosts, its dialect, and whether its hosts preempt slower MASTERs.
 
-    Raises ValueError with one sentence where the virtual hosts contradict each other or the
-    dialect.
+    With `arp_balance`, virtual hosts of one interface may share IPv4 addresses; answer_arp() then
+    says which of them answers. Raises ValueError with one sentence where the virtual hosts
+    contradict each other or the dialect.
     """
 
     virtual_hosts: tuple[VirtualHostConfig, ...]
     dialect: Dialect
     preempt: bool = False
+    arp_balance: bool = False
+    extensions: Extensions = field(default_factory=Extensions)
 
     def __post_init__(self) -> None:
+        if self.arp_balance and self.dialect.balancing is None:
+            raise ValueError(
+                f"arp_balance does not go with dialect {self.dialect.name}: it was removed there"
+            )
         keys = [host.key for host in self.virtual_hosts]
         for key in keys:
             if keys.count(key) > 1:
@@ -85,11 +103,52 @@ class NodeConfig:
                 raise ValueError(
                     f"vhid {host.key} has advbase 0, dialect {self.dialect.name} takes 1 to 254"
                 )
+            if host.groups != (DEFAULT_GROUP,) and not self.dialect.interface_groups:
+                raise ValueError(
+                    f"vhid {host.key} is in {', '.join(host.groups)}, but dialect "
+                    f"{self.dialect.name} knows the one group {DEFAULT_GROUP}"
+                )
+        self._refuse_shared_addresses()
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The interface groups that can be demoted: "carp" and what the virtual hosts name."""
+        named = [group for host in self.virtual_hosts for group in host.groups]
+        return tuple(dict.fromkeys([DEFAULT_GROUP, *named]))
+
+    def sharing(self, interface: str, address: Address) -> tuple[VirtualHostConfig, ...]:
+        """The virtual hosts of an interface that have this address, in order of vhid."""
+        hosts = [
+            host
+            for host in self.virtual_hosts
+            if host.interface == interface and address in host.addresses
+        ]
+        return tuple(sorted(hosts, key=lambda host: host.vhid))
+
+    def balances(self, interface: str, address: Address) -> bool:
+        """Whether an address is shared, so that answer_arp() decides who answers for it."""
+        return len(self.sharing(interface, address)) > 1
+
+    def _refuse_shared_addresses(self) -> None:
+        for host in self.virtual_hosts:
+            for address in host.addresses:
+                if self.balances(host.interface, address) and not (
+                    self.arp_balance and address.version == 4
+                ):
+                    vhids = [str(other.vhid) for other in self.sharing(host.interface, address)]
+                    raise ValueError(
+                        f"{address} is in vhids {' and '.join(vhids)} of {host.interface}: only "
+                        "with arp_balance may virtual hosts share an address, and only an IPv4 one"
+                    )
 
 
 @dataclass(frozen=True, slots=True)
 class VirtualHostStatus:
-    """What `ifconfig` would show of one virtual host. The advskews are in 1/256 s."""
+    """What `ifconfig` would show of one virtual host.
+
+    The advskews are in 1/256 s. `interface_up` is its carrier, `demotion` the sum over its groups,
+    in the dialect's unit.
+    """
 
     key: VirtualHostKey
     state: State
@@ -99,15 +158,20 @@ class VirtualHostStatus:
     advskew: int
     effective_advskew: int
     addresses: tuple[Address, ...]
+    groups: tuple[str, ...]
+    demotion: int
 
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """A snapshot. `demotion` is in the dialect's unit, `statistics` has the names of STATISTICS."""
+    """A snapshot. `demotions` has each group's, in the dialect's unit.
+
+    `statistics` has the names of STATISTICS.
+    """
 
     dialect: str
     preempt: bool
-    demotion: int
+    demotions: Mapping[str, int]
     virtual_hosts: tuple[VirtualHostStatus, ...]
     statistics: Mapping[str, int]
 
@@ -124,14 +188,16 @@ class Node:
         self._actions: deque[Action] = deque()
         # Others wait for an advertisement, and taking or giving up addresses takes milliseconds.
         self._sends: deque[SendAdvertisement] = deque()
-        self._demotion = 0
+        self._demotions = dict.fromkeys(config.groups, 0)
         self._statistics = dict.fromkeys(STATISTICS, 0)
         self._hosts = {
             host.key: VirtualHost(
                 host,
                 config.dialect,
                 config.preempt,
-                lambda: self._demotion,
+                config.extensions,
+                partial(self._demotion_of, host.groups),
+                partial(self._demote_groups, host.groups),
                 random_counter,
                 self._emit,
             )
@@ -163,8 +229,8 @@ class Node:
         return NodeStatus(
             self.config.dialect.name,
             self.config.preempt,
-            self._demotion,
-            tuple(_host_status(host) for host in self._hosts.values()),
+            dict(self._demotions),
+            tuple(self._host_status(host) for host in self._hosts.values()),
             dict(self._statistics),
         )
 
@@ -179,6 +245,8 @@ class Node:
             self.reject(interface, error.statistic, datagram.source, now)
             return
         self._emit(Heard(host.config.key, datagram.source, advertisement, now))
+        for neighbour in self._hosts_on(interface):
+            neighbour.lift_suppression(SETTLED, now)
         host.hear(datagram.family, advertisement, now)
 
     def reject(self, interface: str, statistic: str, source: Address | None, now: float) -> None:
@@ -188,30 +256,52 @@ class Node:
 
     def link_changed(self, interface: str, up: bool, now: float) -> None:
         """The carrier of `interface` came or went. The same news twice does nothing."""
-        if interface not in self._links:
-            raise ValueError(f"no virtual host on interface {interface}")
+        self._require_interface(interface)
         if self._links[interface] == up:
             return
         self._links[interface] = up
-        hosts = [host for key, host in self._hosts.items() if key.interface == interface]
         if up:
-            self._interface_up(hosts, now)
+            self._interface_up(interface, now)
         else:
-            self._interface_down(hosts, now)
+            self._interface_down(interface, now)
+
+    def link_moved(self, interface: str, now: float) -> None:
+        """A failover set moved to another port: its MASTERs advertise and announce at once."""
+        self._require_interface(interface)
+        for host in self._hosts_on(interface):
+            host.interface_moved(now)
+
+    def answer_arp(
+        self, interface: str, requester: IPv4Address, requester_mac: bytes, target: IPv4Address
+    ) -> VirtualHostKey | None:
+        """Which virtual host answers an ARP request for the shared address `target`.
+
+        None: stay silent, for another machine answers, or the address is not a shared one. Changes
+        nothing.
+        """
+        if not self.config.balances(interface, target):
+            return None
+        hosts = [self._hosts[host.key] for host in self.config.sharing(interface, target)]
+        if self.config.dialect.balancing is BalancingRule.BY_ADDRESS:
+            hosts = [host for host in hosts if host.state is not State.INIT]
+            number = int(requester)
+        else:
+            number = reduce(xor, requester_mac)
+        if not hosts:
+            return None
+        chosen = hosts[number % len(hosts)]
+        return chosen.config.key if chosen.state is State.MASTER else None
 
     # What the user asks for
 
-    def demote(self, delta: int, reason: str, now: float) -> None:
-        """Raise or lower the machine's demotion by `delta`, in the dialect's unit."""
-        old = self._demotion
-        new = old + delta if self.config.dialect.negative_demotion else max(0, old + delta)
-        self._demotion = new
-        if new == old:
-            return
-        self._emit(DemotionChanged(old, new, reason, now))
-        if self.config.dialect.advertise_every_change or (delta > 0 and new == 1):
-            for host in self._hosts.values():
-                host.advertise_if_master(now)
+    def demote(self, delta: int, reason: str, now: float, group: str = DEFAULT_GROUP) -> None:
+        """Raise or lower a group's demotion by `delta`, in the dialect's unit.
+
+        Raises ValueError for a group that no virtual host is in.
+        """
+        if group not in self._demotions:
+            raise ValueError(f"no group {group} here, only {', '.join(self._demotions)}")
+        self._demote_groups((group,), delta, reason, now)
 
     def enable(self, key: VirtualHostKey, now: float) -> None:
         """Let a disabled virtual host run again. Raises TransitionError if it is enabled."""
@@ -233,12 +323,10 @@ class Node:
     # What became of an action
 
     def sent(self, key: VirtualHostKey, ok: bool, now: float) -> None:
-        """The result of one SendAdvertisement: three failures in a row demote the machine."""
+        """The result of one SendAdvertisement: three failures in a row demote its groups."""
         if not ok:
             self._count("oerrors")
-        delta = self._host(key).sent(ok)
-        if delta:
-            self.demote(delta, "send error" if delta > 0 else "send errors over", now)
+        self._host(key).sent(ok, now)
 
     # Inside
 
@@ -258,26 +346,63 @@ class Node:
             raise PacketError("badauth", "our own advertisement came back")
         return host, advertisement
 
-    def _interface_up(self, hosts: list[VirtualHost], now: float) -> None:
-        # Out of INIT first, the demotion down after it: the kernels' order, in every generation.
-        for host in hosts:
+    def _interface_up(self, interface: str, now: float) -> None:
+        if self.config.extensions.demotion_first:
+            for host in self._hosts_on(interface):
+                host.lift_suppression("interface up", now)
+        for host in self._hosts_on(interface):
             host.interface_came_up(now)
-            if host.suppressing:
-                host.suppressing = False
-                self.demote(-self.config.dialect.interface_down_demotion, "interface up", now)
 
-    def _interface_down(self, hosts: list[VirtualHost], now: float) -> None:
-        for host in hosts:
+    def _interface_down(self, interface: str, now: float) -> None:
+        for host in self._hosts_on(interface):
             host.interface_went_down(now)
-        for host in hosts:
-            host.suppressing = True
-            self.demote(self.config.dialect.interface_down_demotion, "interface down", now)
+        for host in self._hosts_on(interface):
+            host.suppress(now)
+
+    def _demote_groups(self, groups: Iterable[str], delta: int, reason: str, now: float) -> None:
+        dialect = self.config.dialect
+        changes = []
+        for group in groups:
+            old = self._demotions[group]
+            new = old + delta if dialect.negative_demotion else max(0, old + delta)
+            self._demotions[group] = new
+            if new != old:
+                self._emit(DemotionChanged(group, old, new, reason, now))
+                changes.append(new)
+        if changes and (dialect.advertise_every_change or (delta > 0 and 1 in changes)):
+            for host in self._hosts.values():
+                host.advertise_if_master(now)
+
+    def _demotion_of(self, groups: Iterable[str]) -> int:
+        return sum(self._demotions[group] for group in groups)
+
+    def _require_interface(self, interface: str) -> None:
+        if interface not in self._links:
+            raise ValueError(f"no virtual host on interface {interface}")
+
+    def _hosts_on(self, interface: str) -> list[VirtualHost]:
+        return [host for key, host in self._hosts.items() if key.interface == interface]
 
     def _host(self, key: VirtualHostKey) -> VirtualHost:
         try:
             return self._hosts[key]
         except KeyError:
             raise ValueError(f"no virtual host {key}") from None
+
+    def _host_status(self, host: VirtualHost) -> VirtualHostStatus:
+        config = host.config
+        return VirtualHostStatus(
+            config.key,
+            host.state,
+            host.enabled,
+            self._links[config.interface] is True,
+            config.advbase,
+            config.advskew,
+            host.effective_advskew,
+            config.addresses,
+            config.groups,
+            self._demotion_of(config.groups),
+        )
 
     def _emit(self, action: Action) -> None:
         if isinstance(action, SendAdvertisement):
@@ -290,16 +415,3 @@ class Node:
 
     def _count(self, statistic: str) -> None:
         self._statistics[statistic] += 1
-
-
-def _host_status(host: VirtualHost) -> VirtualHostStatus:
-    return VirtualHostStatus(
-        host.config.key,
-        host.state,
-        host.enabled,
-        host.interface_up,
-        host.config.advbase,
-        host.config.advskew,
-        host.effective_advskew,
-        host.config.addresses,
-    )

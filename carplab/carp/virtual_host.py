@@ -39,6 +39,7 @@ from carplab.carp.actions import (
     VirtualHostKey,
 )
 from carplab.carp.dialect import AddressOrder, CounterRule, DemotionEffect, Dialect
+from carplab.carp.extensions import Extensions, Settled
 from carplab.carp.packet import (
     BOW_OUT,
     MAX_PASSWORD_BYTES,
@@ -58,6 +59,8 @@ from carplab.carp.packet import (
 SUPPRESSED_ADVSKEW = 240  # CARP_MAXSKEW: what a demoted host advertises
 SEND_ERRORS_TO_DEMOTE = 3  # CARP_SENDAD_MAX_ERRORS
 SENDS_TO_RECOVER = 3  # CARP_SENDAD_MIN_SUCCESS
+DEFAULT_GROUP = "carp"  # the interface group of every virtual host that names no other
+SETTLED = "interface settled"  # why a demotion ends that was kept beyond the link's return
 
 
 class State(enum.Enum):
@@ -116,7 +119,8 @@ class VirtualHostConfig:
 
     `interface` is the carpdev's name, `advbase` seconds, `advskew` 1/256 s. `addresses` are in the
     order in which they were added. `peers` are unicast destinations, at most one a family, instead
-    of the group. Raises ValueError with one sentence that names the value.
+    of the group. `groups` are the interface groups whose demotion is the virtual host's own. Raises
+    ValueError with one sentence that names the value.
     """
 
     interface: str
@@ -126,6 +130,7 @@ class VirtualHostConfig:
     advskew: int = 0
     password: str = ""
     peers: tuple[Address, ...] = ()
+    groups: tuple[str, ...] = (DEFAULT_GROUP,)
 
     def __post_init__(self) -> None:
         _require(1 <= self.vhid <= 255, f"vhid {self.vhid} is not in 1 to 255")
@@ -144,6 +149,14 @@ class VirtualHostConfig:
         families = [peer.version for peer in self.peers]
         _require(
             len(set(families)) == len(families), f"vhid {self.vhid} has two peers of one family"
+        )
+        _require(
+            bool(self.groups) and all(self.groups),
+            f"vhid {self.vhid} is in no group, or in one without a name",
+        )
+        _require(
+            len(set(self.groups)) == len(self.groups),
+            f"vhid {self.vhid} is in the same group twice",
         )
 
     @property
@@ -169,8 +182,8 @@ class VirtualHostConfig:
 class VirtualHost:
     """The state machine of one virtual host. Its Node gives it events and takes its actions.
 
-    `demotion` returns the machine's present demotion, `random_counter` a random 64-bit number;
-    `emit` takes each action.
+    `demotion` returns the present demotion of its groups, summed, `demote` changes that of each of
+    them; `random_counter` returns a random 64-bit number; `emit` takes each action.
     """
 
     def __init__(
@@ -178,7 +191,9 @@ class VirtualHost:
         config: VirtualHostConfig,
         dialect: Dialect,
         preempt: bool,
+        extensions: Extensions,
         demotion: Callable[[], int],
+        demote: Callable[[int, str, float], None],
         random_counter: Callable[[], int],
         emit: Callable[[Action], None],
     ) -> None:
@@ -186,11 +201,14 @@ class VirtualHost:
         self.dialect = dialect
         self.state = State.INIT
         self.enabled = True
+        # its interface has carrier, and no hold keeps it in INIT any more
         self.interface_up = False
-        # this virtual host's share of the machine's demotion, for its lost carrier
-        self.suppressing = False
+        # its groups carry its share of the demotion, for its lost carrier
+        self._suppressing = False
         self._preempt = preempt
+        self._extensions = extensions
         self._demotion = demotion
+        self._demote = demote
         self._random_counter = random_counter
         self._emit = emit
         self._advertise_due: float | None = None
@@ -254,6 +272,8 @@ class VirtualHost:
             raise TransitionError(f"vhid {self.config.key} is down already")
         self.enabled = False
         self._resign(Cause.DISABLED, now)
+        if self.interface_up:
+            self.lift_suppression("interface up", now)
 
     def stop(self, now: float) -> None:
         """Resign for good: the machine shuts down in an orderly way."""
@@ -277,13 +297,36 @@ class VirtualHost:
     # Drivers: the interface
 
     def interface_came_up(self, now: float) -> None:
+        """It may run. Out of INIT first, the demotion down after it: the kernels' order."""
         self.interface_up = True
         self._leave_init(now)
+        # what does not run hears nothing and becomes nothing: it has nothing to wait for
+        if self._extensions.demote_until_settled is None or self.state is State.INIT:
+            self.lift_suppression("interface up", now)
 
     def interface_went_down(self, now: float) -> None:
         self.interface_up = False
         if self.state is not State.INIT:
             self._become_init(Cause.INTERFACE_DOWN, now)
+
+    def interface_moved(self, now: float) -> None:
+        """The interface is behind another switch port now: a MASTER tells the switches at once."""
+        if self.state is State.MASTER:
+            self._announce_after = self.dialect.repeat_announcement_after
+            self._advertise(now, announcing=False)
+            self._emit(Announce(self.config.key))
+
+    def suppress(self, now: float) -> None:
+        """Demote its groups for its lost carrier, unless they still are."""
+        if not self._suppressing:
+            self._suppressing = True
+            self._demote(self.dialect.interface_down_demotion, "interface down", now)
+
+    def lift_suppression(self, reason: str, now: float) -> None:
+        """Take back what suppress() did, if it did."""
+        if self._suppressing:
+            self._suppressing = False
+            self._demote(-self.dialect.interface_down_demotion, reason, now)
 
     # Drivers: an advertisement whose digest holds
 
@@ -313,22 +356,26 @@ class VirtualHost:
 
     # Drivers: the result of a send
 
-    def sent(self, ok: bool) -> int:
-        """Take note of a send's result. Returns the change it makes to the machine's demotion."""
-        failing = self._send_errors >= SEND_ERRORS_TO_DEMOTE
-        if not ok:
-            self._good_sends = 0
-            self._send_errors += 1
-            demotes = self._send_errors == SEND_ERRORS_TO_DEMOTE
-            return self.dialect.send_error_demotion if demotes else 0
-        if failing:
-            self._good_sends += 1
-            if self._good_sends < SENDS_TO_RECOVER:
-                return 0
-        self._send_errors = 0
-        return -self.dialect.send_error_demotion if failing else 0
+    def sent(self, ok: bool, now: float) -> None:
+        """Take note of a send's result: three failures in a row demote, three good ones restore."""
+        if ok:
+            self._send_went_well(now)
+            return
+        self._good_sends = 0
+        self._send_errors += 1
+        if self._send_errors == SEND_ERRORS_TO_DEMOTE:
+            self._demote(self.dialect.send_error_demotion, "send error", now)
 
     # Decisions
+
+    def _send_went_well(self, now: float) -> None:
+        if self._send_errors < SEND_ERRORS_TO_DEMOTE:
+            self._send_errors = 0
+            return
+        self._good_sends += 1
+        if self._good_sends == SENDS_TO_RECOVER:
+            self._send_errors = 0
+            self._demote(-self.dialect.send_error_demotion, "send errors over", now)
 
     def _leave_init(self, now: float) -> None:
         if self.state is not State.INIT or not (self.enabled and self.interface_up):
@@ -377,6 +424,8 @@ class VirtualHost:
         self._advertise(now, announcing=False)
         self._emit(TakeAddresses(self.config.key))
         self._emit(Announce(self.config.key))
+        if self._extensions.demote_until_settled is Settled.HEARD_OR_MASTER:
+            self.lift_suppression(SETTLED, now)
 
     def _become_backup(self, cause: Cause, now: float) -> None:
         self._move(cause, now)

@@ -133,7 +133,6 @@ def _daemon_config(table: Mapping[str, Any], source: str) -> DaemonConfig:
         dialect=_dialect(_text(table, "dialect", OPENBSD.name)),
         preempt=_flag(table, "preempt"),
     )
-    _refuse_shared_addresses(node.virtual_hosts)
     name = _text(table, "name", socket.gethostname())
     if not _NAME.fullmatch(name):
         raise ValueError(f"name {name!r} is not made of letters, digits, '.', '_' and '-'")
@@ -169,17 +168,6 @@ def _refuse_unknown_keys(table: Mapping[str, Any], known: Sequence[str]) -> None
     for key in table:
         if key not in known:
             raise ValueError(f"unknown key {key!r}, the keys are {', '.join(known)}")
-
-
-def _refuse_shared_addresses(hosts: Sequence[VirtualHostConfig]) -> None:
-    holders: dict[Address, VirtualHostConfig] = {}
-    for host in hosts:
-        for address in host.addresses:
-            if address in holders:
-                raise ValueError(
-                    f"address {address} is in both {holders[address].key} and {host.key}"
-                )
-            holders[address] = host
 
 
 def _dialect(name: str) -> Dialect:

@@ -4,7 +4,7 @@ Each line has monotonic_s, wall_s and kind; the rest depends on the kind:
 
     start, stop   reason
     transition    interface, vhid, old, new, reason (the BSD kernels' words)
-    demotion      old, new, reason
+    demotion      group, old, new, reason
     carrier       interface, new ("up" or "down")
     sent          interface, vhid, family, ok, advbase, advskew, demote
     heard         interface, vhid, source, advbase, advskew, demote

@@ -79,9 +79,14 @@ class Reporter:
         )
 
     def _demotion(self, action: DemotionChanged) -> None:
-        log(f"demotion {action.old} -> {action.new} ({action.reason})")
+        log(f"demotion of {action.group}: {action.old} -> {action.new} ({action.reason})")
         self.events.add(
-            "demotion", action.at_s, old=action.old, new=action.new, reason=action.reason
+            "demotion",
+            action.at_s,
+            group=action.group,
+            old=action.old,
+            new=action.new,
+            reason=action.reason,
         )
 
     def _heard(self, action: Heard) -> None:

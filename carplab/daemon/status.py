@@ -18,7 +18,7 @@ def report(name: str, node: NodeStatus, now: float) -> dict[str, Any]:
         "monotonic_s": now,
         "dialect": node.dialect,
         "preempt": node.preempt,
-        "demotion": node.demotion,
+        "demotions": dict(node.demotions),
         "virtual_hosts": [_virtual_host(host) for host in node.virtual_hosts],
         "statistics": dict(node.statistics),
     }
@@ -27,9 +27,10 @@ def report(name: str, node: NodeStatus, now: float) -> dict[str, Any]:
 def table(status: dict[str, Any]) -> str:
     """A report as text, an interface a paragraph with lines like those of the BSDs' ifconfig."""
     preempt = "on" if status["preempt"] else "off"
+    demotions = ", ".join(f"{group} {count}" for group, count in status["demotions"].items())
     lines = [
         f"{status['name']}: pid {status['pid']} dialect {status['dialect']} "
-        f"preempt {preempt} demotion {status['demotion']}"
+        f"preempt {preempt} demotion {demotions}"
     ]
     hosts = status["virtual_hosts"]
     for interface in dict.fromkeys(host["interface"] for host in hosts):
@@ -53,6 +54,8 @@ def _virtual_host(host: VirtualHostStatus) -> dict[str, Any]:
         "advskew": host.advskew,
         "effective_advskew": host.effective_advskew,
         "addresses": [str(address) for address in host.addresses],
+        "groups": list(host.groups),
+        "demotion": host.demotion,
     }
 
 

@@ -353,7 +353,7 @@ def test_freebsd_adds_and_clips() -> None:
 def test_counts_do_not_go_below_zero(dialect: Dialect) -> None:
     node = Node(NodeConfig((host(),), dialect), lambda: 1)
     node.demote(-5, "user", 0.0)
-    assert node.status().demotion == 0
+    assert node.status().demotions["carp"] == 0
 
 
 def test_openbsd_the_lower_count_wins_against_a_smaller_interval() -> None:
@@ -374,12 +374,12 @@ def test_three_send_errors_demote_and_three_good_sends_restore(dialect: Dialect)
     network.run_until(6.5)
     network.failing.add(("fw1", "outside"))
     network.run_for(2.2)
-    assert network.nodes["fw1"].status().demotion == 0
+    assert network.nodes["fw1"].status().demotions["carp"] == 0
     network.run_for(1.0)
-    assert network.nodes["fw1"].status().demotion == dialect.send_error_demotion
+    assert network.nodes["fw1"].status().demotions["carp"] == dialect.send_error_demotion
     network.failing.clear()
     network.run_for(10.0)
-    assert network.nodes["fw1"].status().demotion == 0
+    assert network.nodes["fw1"].status().demotions["carp"] == 0
     assert network.nodes["fw1"].status().statistics["oerrors"] >= 3
 
 
@@ -389,11 +389,11 @@ def test_an_interface_without_carrier_at_the_start_demotes_until_it_comes(dialec
     node = network.add("fw1", [host("outside"), host("inside")], dialect, links_up=False)
     network.link("fw1", "outside", up=True)
     network.link("fw1", "inside", up=False)
-    assert node.status().demotion == dialect.interface_down_demotion
+    assert node.status().demotions["carp"] == dialect.interface_down_demotion
     network.link("fw1", "inside", up=False)
-    assert node.status().demotion == dialect.interface_down_demotion
+    assert node.status().demotions["carp"] == dialect.interface_down_demotion
     network.link("fw1", "inside", up=True)
-    assert node.status().demotion == 0
+    assert node.status().demotions["carp"] == 0
 
 
 # Counter, replay, own frames

@@ -69,7 +69,7 @@ def test_what_is_left_out_has_the_bsds_defaults() -> None:
         (HOST + HOST.replace("10.0.1.1", "10.0.1.2"), "vhid 1 is configured twice"),
         (
             HOST + HOST.replace("vhid = 1", "vhid = 2"),
-            "address 10.0.1.1 is in both 1@eth0 and 2@eth0",
+            "10.0.1.1 is in vhids 1 and 2 of eth0",
         ),
         (HOST + "advskw = 1", "virtual_host 1: unknown key 'advskw'"),
         ("prempt = true\n" + HOST, "unknown key 'prempt'"),

@@ -78,12 +78,12 @@ def test_the_status_table() -> None:
         "pid": 7,
         "dialect": "freebsd",
         "preempt": True,
-        "demotion": 240,
+        "demotions": {"carp": 240},
         "virtual_hosts": [host, second, other],
         "statistics": {"ipackets": 3, "badauth": 0, "opackets": 12},
     }
     assert status.table(report).replace("\t", "    ").splitlines() == [
-        "fw1: pid 7 dialect freebsd preempt on demotion 240",
+        "fw1: pid 7 dialect freebsd preempt on demotion carp 240",
         "eth0: up",
         "    carp: MASTER vhid 1 advbase 1 advskew 0",
         "        inet 10.0.1.1",
