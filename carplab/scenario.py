@@ -27,6 +27,7 @@ DAEMON_KILL = "daemon_kill"
 
 NETWORK_FAULTS = (LINK_DOWN, BLACKHOLE, LOSS, FLAP)
 MACHINE_FAULTS = (CRASH, HANG, REBOOT, DAEMON_KILL)
+STREAM_SENDERS = ("server", "client", "echo")
 DIRECTIONS = ("from_host", "to_host", "both")
 
 
@@ -55,7 +56,11 @@ class Fault:
 
 @dataclass(frozen=True)
 class Traffic:
-    """What runs from `client` to `server` all the time; None leaves a tool out."""
+    """What runs from `client` to `server` all the time; None leaves a tool out.
+
+    `stream` says who sends on one TCP connection: "server", "client", or "echo", the client with
+    the server sending back. `flows` are further probes, each from one host to another.
+    """
 
     client: str = "client"
     server: str = "server"
@@ -63,6 +68,8 @@ class Traffic:
     ping_interval_s: float | None = 0.01
     iperf: str | None = "iperf3"
     iperf_mbps: float = 20.0
+    stream: str | None = None
+    flows: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,8 +102,7 @@ def scenario(
     """Return a checked scenario; UsageError says what is impossible in it."""
     validate(network)
     traffic = traffic or Traffic()
-    for name in (traffic.client, traffic.server):
-        network.host(name)
+    _check_traffic(network, traffic)
     for fault in faults:
         _check_fault(network, fault, duration_s)
     _check_order(faults)
@@ -114,6 +120,20 @@ def draw_phases(seed: int, repetitions: int, faults: int) -> Iterator[tuple[Phas
     generator = random.Random(seed)
     for _ in range(repetitions):
         yield tuple(Phases(generator.random(), generator.random()) for _ in range(faults))
+
+
+def _check_traffic(network: Network, traffic: Traffic) -> None:
+    flows = [(traffic.client, traffic.server), *traffic.flows]
+    for client, server in flows:
+        for name in (client, server):
+            network.host(name)
+        if flows.count((client, server)) > 1:
+            raise UsageError(f"the flow from {client} to {server} is given twice: once is possible")
+    if traffic.stream not in (None, *STREAM_SENDERS):
+        raise UsageError(
+            f"nobody called {traffic.stream!r} can send on the stream: "
+            f"known are {', '.join(STREAM_SENDERS)}"
+        )
 
 
 def _check_fault(network: Network, fault: Fault, duration_s: float) -> None:

@@ -66,6 +66,15 @@ def test_unknown_traffic_end() -> None:
         scenario("x", firewall_pair(), [CUT], 25, Traffic(client="laptop"))
 
 
+def test_traffic_that_cannot_be() -> None:
+    with pytest.raises(UsageError, match=r"nobody called 'both' can send .*: known are"):
+        scenario("x", firewall_pair(), [CUT], 25, Traffic(stream="both"))
+    with pytest.raises(UsageError, match="no host called 'laptop'"):
+        scenario("x", firewall_pair(), [CUT], 25, Traffic(flows=(("laptop", "server"),)))
+    with pytest.raises(UsageError, match="from client to server is given twice"):
+        scenario("x", firewall_pair(), [CUT], 25, Traffic(flows=(("client", "server"),)))
+
+
 def test_phases_are_drawn_as_documented() -> None:
     generator = random.Random(7)
     expected = [Phases(generator.random(), generator.random()) for _ in range(4)]

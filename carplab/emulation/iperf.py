@@ -58,7 +58,7 @@ class IperfTraffic(Traffic):
 
     def start(self, client: Endpoint, server: Endpoint, raw_dir: Path) -> None:
         self._raw_dir = raw_dir
-        argv, output = self._server_command(), raw_dir / f"{self.tool}-server.txt"
+        argv, output = self._server_command(server.address), raw_dir / f"{self.tool}-server.txt"
         self._server = Process(f"{self.tool} server", server, argv, output, stamped=True)
         self._wait(
             self._listens,
@@ -69,13 +69,11 @@ class IperfTraffic(Traffic):
         argv, output = self._client_command(server.address), raw_dir / f"{self.tool}-client.txt"
         self._client = Process(f"{self.tool} client", client, argv, output, stamped=True)
 
-    @classmethod
-    def read(cls, raw_dir: Path, origin_s: float) -> list[Row]:
-        return parse(read_lines(raw_dir / f"{cls.tool}-server.txt"), origin_s)
+    def read(self, raw_dir: Path, origin_s: float) -> list[Row]:
+        return parse(read_lines(raw_dir / f"{self.tool}-server.txt"), origin_s)
 
-    @classmethod
-    def _has_flowed(cls, raw_dir: Path) -> bool:
-        return any(row[2] for row in cls.read(raw_dir, 0.0))
+    def _has_flowed(self, raw_dir: Path) -> bool:
+        return any(row[2] for row in self.read(raw_dir, 0.0))
 
     def _listens(self) -> bool:
         return self._server is not None and "Server listening on" in self._server.text()
@@ -85,7 +83,7 @@ class IperfTraffic(Traffic):
         return ["--fq-rate", str(round(self._rate_mbps * 1e6))]
 
     @abstractmethod
-    def _server_command(self) -> list[str]: ...
+    def _server_command(self, address: str) -> list[str]: ...
 
     @abstractmethod
     def _client_command(self, address: str) -> list[str]: ...
@@ -96,7 +94,7 @@ class Iperf3Traffic(IperfTraffic):
 
     tool = "iperf3"
 
-    def _server_command(self) -> list[str]:
+    def _server_command(self, _address: str) -> list[str]:
         return self._command("-s", "-i", f"{self._interval_s:g}")
 
     def _client_command(self, address: str) -> list[str]:
@@ -118,16 +116,17 @@ class Iperf2Traffic(IperfTraffic):
     ) -> None:
         super().__init__(rate_mbps, interval_s, port)
 
-    def _server_command(self) -> list[str]:
-        return self._command("-s", "-i", f"{self._interval_s:g}")
+    def _server_command(self, address: str) -> list[str]:
+        return self._command(address, "-s", "-i", f"{self._interval_s:g}")
 
     def _client_command(self, address: str) -> list[str]:
         a_day = ["-t", "86400"]
-        return self._command("-c", address, *self._pacing(), *a_day)
+        return self._command(address, "-c", address, *self._pacing(), *a_day)
 
-    def _command(self, *arguments: str) -> list[str]:
+    def _command(self, address: str, *arguments: str) -> list[str]:
+        family = ["-V"] if ":" in address else []
         common = ["-p", str(self._port), "-f", "k", "-l", _BLOCK]
-        return ["env", "LC_ALL=C", "iperf", *arguments, *common]
+        return ["env", "LC_ALL=C", "iperf", *family, *arguments, *common]
 
 
 def parse(lines: Iterable[Line], origin_s: float) -> list[Row]:

@@ -44,12 +44,10 @@ class PingTraffic(Traffic):
         argv = command(server.address, self._interval_s)
         self._client = Process("ping", client, argv, raw_dir / CLIENT_FILE, stamped=True)
 
-    @classmethod
-    def read(cls, raw_dir: Path, origin_s: float) -> list[Row]:
+    def read(self, raw_dir: Path, origin_s: float) -> list[Row]:
         return parse(read_lines(raw_dir / CLIENT_FILE), origin_s)
 
-    @classmethod
-    def _has_flowed(cls, raw_dir: Path) -> bool:
+    def _has_flowed(self, raw_dir: Path) -> bool:
         return any(_REPLY.match(line.text) for line in read_lines(raw_dir / CLIENT_FILE))
 
 

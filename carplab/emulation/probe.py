@@ -1,7 +1,8 @@
 """The UDP probe: a packet each millisecond, client to server and back. Windows come from it alone.
 
 The two processes are in :mod:`carplab.emulation.probe_process`, which also explains the stamps.
-This module starts them and joins what they recorded into the rows of probe.csv.
+This module starts them and joins what they recorded into the rows of probe.csv, or of
+probe-CLIENT-SERVER.csv for a flow besides the main one.
 """
 
 from __future__ import annotations
@@ -13,46 +14,72 @@ from pathlib import Path
 
 from carplab.emulation import probe_process
 from carplab.emulation.traffic import READY_DEADLINE_S, Endpoint, Process, Traffic
-from carplab.recording import PROBE, Row
+from carplab.recording import PROBE, Row, flow_table
 
 PORT = 7112
 INTERVAL_S = 0.001
-CLIENT_FILE = "probe-client.txt"
-SERVER_FILE = "probe-server.txt"
 
 
 class ProbeTraffic(Traffic):
-    """The probe of one run. ``interval_s`` is the spacing of its packets in seconds."""
+    """One probe of a run. ``interval_s`` is the spacing of its packets in seconds.
+
+    ``flow`` names client and server of one besides the main probe; each needs a port of its own.
+    """
 
     name = "probe"
-    table = PROBE
+    compressed = True
 
-    def __init__(self, interval_s: float = INTERVAL_S, port: int = PORT) -> None:
+    def __init__(
+        self,
+        interval_s: float = INTERVAL_S,
+        port: int = PORT,
+        flow: tuple[str, str] | None = None,
+    ) -> None:
         super().__init__()
         self._interval_s = interval_s
         self._port = port
+        self.table = flow_table(*flow) if flow else PROBE
+        # Names of processes are unique within a run: the record of what to clean up goes by them.
+        self._label = "probe" if flow is None else f"probe {flow[0]}-{flow[1]}"
 
     def start(self, client: Endpoint, server: Endpoint, raw_dir: Path) -> None:
         token = secrets.token_hex(8)
         to = [server.address, str(self._port), token]
         self._raw_dir = raw_dir
-        echoed = raw_dir / SERVER_FILE
-        self._server = _run(server, "probe echo", ["echo", *to, str(echoed)])
+        echoed = self.server_file(raw_dir)
+        self._server = _run(server, f"{self._label} echo", ["echo", *to, str(echoed)])
         self._wait(
             lambda: "listening" in read_raw(echoed).remarks,
             READY_DEADLINE_S,
             f"the probe's echo on {server.name} did not start within {READY_DEADLINE_S:g} s",
         )
-        arguments = ["send", *to, str(raw_dir / CLIENT_FILE), str(self._interval_s)]
-        self._client = _run(client, "probe sender", arguments)
+        arguments = ["send", *to, str(self.client_file(raw_dir)), str(self._interval_s)]
+        self._client = _run(client, f"{self._label} sender", arguments)
 
-    @classmethod
-    def read(cls, raw_dir: Path, origin_s: float) -> list[Row]:
-        return merge(read_raw(raw_dir / CLIENT_FILE), read_raw(raw_dir / SERVER_FILE), origin_s)
+    def client_file(self, raw_dir: Path) -> Path:
+        """What the sender recorded."""
+        return raw_dir / f"{self._stem}-client.txt"
 
-    @classmethod
-    def _has_flowed(cls, raw_dir: Path) -> bool:
-        return bool(read_raw(raw_dir / CLIENT_FILE).received_ns)
+    def server_file(self, raw_dir: Path) -> Path:
+        """What the echo recorded."""
+        return raw_dir / f"{self._stem}-server.txt"
+
+    def read(self, raw_dir: Path, origin_s: float) -> list[Row]:
+        client, server = self.client_file(raw_dir), self.server_file(raw_dir)
+        return merge(read_raw(client), read_raw(server), origin_s)
+
+    def _has_flowed(self, raw_dir: Path) -> bool:
+        return bool(read_raw(self.client_file(raw_dir)).received_ns)
+
+    @property
+    def _stem(self) -> str:
+        return Path(self.table.file_name).stem
+
+
+def find_raw_flows(raw_dir: Path) -> list[tuple[str, str]]:
+    """Client and server of each probe besides the main one that left raw files."""
+    stems = (file.stem.split("-") for file in sorted(raw_dir.glob("probe-*-*-client.txt")))
+    return [(client, server) for _, client, server, _ in stems]  # a host's name has no hyphen
 
 
 @dataclass(frozen=True, slots=True)

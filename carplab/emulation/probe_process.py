@@ -207,7 +207,7 @@ def echo(address: str, port: int, token: bytes, recorder: Recorder) -> None:
         udp.bind((address, port))
         receiver = Receiver(udp, token, recorder, reply=True)
         recorder.add(b"# listening\n")
-        _prepare(recorder)
+        prepare(recorder)
         while not stop.asked and not recorder.orphaned:
             select.select([udp], [], [], _WAIT_S)
             receiver.read_all()
@@ -225,7 +225,7 @@ def send(address: str, port: int, token: bytes, recorder: Recorder, interval_s: 
     with _open_socket(address) as udp:
         receiver = Receiver(udp, token, recorder, reply=False)
         recorder.add(b"# sending\n")
-        _prepare(recorder)
+        prepare(recorder)
         interval_ns = round(interval_s * NS)
         sequence = skipped = 0
         due_ns = time.monotonic_ns()
@@ -291,7 +291,7 @@ def _open_socket(address: str) -> socket.socket:
     return udp
 
 
-def _prepare(recorder: Recorder) -> None:
+def prepare(recorder: Recorder) -> None:
     """Be punctual: no garbage collection (nothing here makes cycles), and ahead of other processes.
 
     The lowest real-time priority is refused to a process without the right, or in some containers;

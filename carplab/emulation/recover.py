@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from carplab.emulation.iperf import Iperf2Traffic, Iperf3Traffic
 from carplab.emulation.ping import PingTraffic
-from carplab.emulation.probe import ProbeTraffic
+from carplab.emulation.probe import ProbeTraffic, find_raw_flows
+from carplab.emulation.stream import StreamTraffic
 from carplab.emulation.traffic import Traffic
-from carplab.recording import PROBE, RunFolder
-
-TOOLS: tuple[type[Traffic], ...] = (ProbeTraffic, PingTraffic, Iperf3Traffic, Iperf2Traffic)
+from carplab.recording import RunFolder
+from carplab.scenario import STREAM_SENDERS
 
 
 def recover_traffic(folder: RunFolder) -> list[str]:
@@ -17,10 +17,13 @@ def recover_traffic(folder: RunFolder) -> list[str]:
     Raises CarplabError when a table cannot be written; the raw files are then still there.
     """
     recovered = []
-    for tool in TOOLS:
+    tools: list[Traffic] = [ProbeTraffic()]
+    tools += [ProbeTraffic(flow=flow) for flow in find_raw_flows(folder.raw_dir)]
+    tools += [StreamTraffic(STREAM_SENDERS[0]), PingTraffic(), Iperf3Traffic(), Iperf2Traffic()]
+    for tool in tools:
         rows = tool.read(folder.raw_dir, folder.origin.monotonic_s)
         if rows:
-            path = folder.write_rows(tool.table, rows, compress=tool.table is PROBE)
+            path = folder.write_rows(tool.table, rows, compress=tool.compressed)
             recovered.append(path.name)
     folder.drop_raw()
     return recovered

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from carplab.emulation import probe
 from carplab.emulation.capture import Capture
 from carplab.emulation.carpd import Carpd
 from carplab.emulation.carrier import CarrierWatcher
@@ -27,10 +28,11 @@ from carplab.emulation.ping import PingTraffic
 from carplab.emulation.probe import ProbeTraffic
 from carplab.emulation.registry import Registry
 from carplab.emulation.states import States
+from carplab.emulation.stream import StreamTraffic
 from carplab.emulation.traffic import Endpoint, Traffic
 from carplab.errors import CarplabError
 from carplab.network import interface_name
-from carplab.recording import PROBE, Origin, RunFolder, writing
+from carplab.recording import Origin, RunFolder, writing
 from carplab.scenario import Fault, Phases, Scenario
 
 FLOWING_DEADLINE_S = 10.0
@@ -198,19 +200,19 @@ class Repetition:
     def _start_traffic(self) -> None:
         assert self._emulated
         self._say("settle", "starting the traffic")
-        ends = []
-        for name in (self._scenario.traffic.client, self._scenario.traffic.server):
-            address = str(self._network.host(name).addresses[0].ip)
-            ends.append(Endpoint(name, address, partial(_popen, self._emulated, name)))
-        client, server = ends
-        for traffic in _traffic(self._scenario):
+        for traffic, client, server in _traffic(self._scenario):
             self._traffic.append(traffic)
-            traffic.start(client, server, self._folder.raw_dir)
+            traffic.start(self._endpoint(client), self._endpoint(server), self._folder.raw_dir)
             for label, pid in traffic.processes:
                 self._plan.registry.add_process(label, pid)
         for traffic in self._traffic:
             traffic.wait_flowing(FLOWING_DEADLINE_S)
         self._wait_until(time.monotonic())
+
+    def _endpoint(self, name: str) -> Endpoint:
+        assert self._emulated
+        address = str(self._network.host(name).addresses[0].ip)
+        return Endpoint(name, address, partial(_popen, self._emulated, name))
 
     def _measure(self) -> None:
         origin = Origin.now()
@@ -303,7 +305,11 @@ class Repetition:
         origin_s = self._origin_s or self._folder.origin.monotonic_s
         for traffic in self._traffic:
             rows = traffic.collect(origin_s)
-            self._folder.write_rows(traffic.table, rows, compress=traffic.table is PROBE)
+            self._folder.write_rows(traffic.table, rows, compress=traffic.compressed)
+            for event in traffic.collect_events():
+                self._folder.event(
+                    event.monotonic_s, event.source, event.kind, detail=event.detail
+                )
         self._traffic = []
         self._folder.drop_raw()
 
@@ -380,15 +386,24 @@ def _controller_arguments(options: Options) -> list[str]:
     return arguments
 
 
-def _traffic(scenario: Scenario) -> list[Traffic]:
+def _traffic(scenario: Scenario) -> list[tuple[Traffic, str, str]]:
+    """Each tool with its client and its server."""
     wanted = scenario.traffic
-    tools: list[Traffic] = [ProbeTraffic(interval_s=wanted.probe_interval_s)]
+    interval_s = wanted.probe_interval_s
+    tools: list[Traffic] = [ProbeTraffic(interval_s)]
+    if wanted.stream is not None:
+        tools.append(StreamTraffic(wanted.stream))
     if wanted.ping_interval_s is not None:
         tools.append(PingTraffic(interval_s=wanted.ping_interval_s))
     iperfs: dict[str, Callable[..., Traffic]] = {"iperf3": Iperf3Traffic, "iperf": Iperf2Traffic}
     if wanted.iperf is not None:
         tools.append(iperfs[wanted.iperf](rate_mbps=wanted.iperf_mbps))
-    return tools
+    main = [(tool, wanted.client, wanted.server) for tool in tools]
+    further = [
+        (ProbeTraffic(interval_s, probe.PORT + number, flow), *flow)
+        for number, flow in enumerate(wanted.flows, start=1)
+    ]
+    return [*main, *further]
 
 
 def _interval_s(scenario: Scenario, router: str, segment: str, vhid: int) -> float:

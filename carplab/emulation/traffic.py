@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, ClassVar, NamedTuple, Protocol
 
 from carplab.errors import CarplabError
-from carplab.recording import Row, Table, writing
+from carplab.recording import Event, Row, Table, writing
 
 READY_DEADLINE_S = 5.0  #: for a server to listen; here it takes 0.1 s
 STOP_DEADLINE_S = 3.0  #: for a process to end after SIGTERM, before it is killed
@@ -157,7 +157,8 @@ class Traffic(ABC):
     """One tool that sends from a client to a server during a run."""
 
     name: ClassVar[str]
-    table: ClassVar[Table]
+    table: Table
+    compressed: ClassVar[bool] = False  # whether the table is long enough to be worth it
 
     def __init__(self) -> None:
         self._client: Process | None = None
@@ -172,22 +173,28 @@ class Traffic(ABC):
         Raises CarplabError when one of them does not come up within 5 s.
         """
 
-    @classmethod
     @abstractmethod
-    def read(cls, raw_dir: Path, origin_s: float) -> list[Row]:
+    def read(self, raw_dir: Path, origin_s: float) -> list[Row]:
         """Make the rows of the table from the raw files of a run, as far as they go.
 
         Times become seconds minus ``origin_s`` (monotonic).
         """
 
-    @classmethod
+    def read_events(self, raw_dir: Path) -> list[Event]:
+        """What happened to the traffic itself, from the raw files of a run."""
+        return []
+
     @abstractmethod
-    def _has_flowed(cls, raw_dir: Path) -> bool:
+    def _has_flowed(self, raw_dir: Path) -> bool:
         """Whether the raw files show that anything came through."""
 
     def collect(self, origin_s: float) -> list[Row]:
         """:meth:`read` what this tool left; for after :meth:`stop`. Nothing if it never started."""
         return [] if self._raw_dir is None else self.read(self._raw_dir, origin_s)
+
+    def collect_events(self) -> list[Event]:
+        """:meth:`read_events` of this run; for after :meth:`stop`."""
+        return [] if self._raw_dir is None else self.read_events(self._raw_dir)
 
     def wait_flowing(self, timeout_s: float) -> None:
         """Return when something came through.

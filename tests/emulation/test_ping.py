@@ -129,4 +129,4 @@ def test_nothing_sensible_is_no_rows() -> None:
 def test_a_last_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
     raw = tmp_path / "ping-client.txt"
     raw.write_text(f"5.0 0.0 {reply(1, 1.0)}\n5.0 0.0 {reply(2, 1.016)}"[:-4])
-    assert len(ping.PingTraffic.read(tmp_path, 0.0)) == 1
+    assert len(ping.PingTraffic().read(tmp_path, 0.0)) == 1

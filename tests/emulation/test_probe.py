@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from carplab.emulation import probe, probe_process
+from carplab.emulation import probe_process
 from carplab.emulation.probe import ProbeTraffic, Raw, merge, read_raw
 from carplab.emulation.probe_process import MAGIC, PACKET, StampClock, read_packet
 from carplab.emulation.traffic import Endpoint
@@ -174,7 +174,7 @@ def pid_of(traffic: ProbeTraffic, label: str) -> int:
 def test_packets_go_there_and_back(tmp_path: Path) -> None:
     with running(tmp_path) as traffic:
         began_s = time.monotonic()
-        wait_for("300 packets", lambda: len(read_raw(tmp_path / probe.CLIENT_FILE).sent_ns) > 300)
+        wait_for("300 packets", lambda: len(read_raw(traffic.client_file(tmp_path)).sent_ns) > 300)
         traffic.check()
         traffic.stop()
         traffic.check()
@@ -197,7 +197,7 @@ def test_strangers_packets_leave_no_trace(tmp_path: Path) -> None:
             with pytest.raises(TimeoutError):
                 stranger.recv(100)
         traffic.check()
-    assert max(read_raw(tmp_path / probe.SERVER_FILE).received_ns) < 10**9
+    assert max(read_raw(traffic.server_file(tmp_path)).received_ns) < 10**9
 
 
 @pytest.mark.parametrize("label", ["probe sender", "probe echo"])

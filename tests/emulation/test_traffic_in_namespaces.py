@@ -24,16 +24,18 @@ import pytest
 
 from carplab.emulation.iperf import Iperf2Traffic, Iperf3Traffic
 from carplab.emulation.ping import PingTraffic
-from carplab.emulation.probe import ProbeTraffic
+from carplab.emulation.probe import ProbeTraffic, find_raw_flows
 from carplab.emulation.recover import recover_traffic
+from carplab.emulation.stream import StreamTraffic
 from carplab.emulation.traffic import Endpoint, Traffic
 from carplab.errors import CarplabError
-from carplab.recording import IPERF, PING, PROBE, Origin, RunFolder, find_table
+from carplab.recording import IPERF, PING, PROBE, STREAM, Origin, RunFolder, find_table
 
 pytestmark = pytest.mark.root
 
 CLONE_NEWNET = 0x40000000
 CLIENT, SERVER = "10.9.2.100", "10.9.1.100"
+CLIENT_6, SERVER_6 = "fd00:9:2::100", "fd00:9:1::100"
 
 
 def wait_for(what: str, condition: Callable[[], object], deadline_s: float = 8.0) -> None:
@@ -50,11 +52,14 @@ class RoutedPath:
         self.names = {side: f"trf{os.getpid()}-{side}" for side in ("client", "router", "server")}
         self.client = self._endpoint("client", CLIENT)
         self.server = self._endpoint("server", SERVER)
+        self.client_6 = self._endpoint("client", CLIENT_6)
+        self.server_6 = self._endpoint("server", SERVER_6)
 
     def build(self) -> None:
         for name in self.names.values():
             run("ip", "netns", "add", name)
-        for side, address in (("client", "10.9.2"), ("server", "10.9.1")):
+        sides = (("client", "10.9.2", "fd00:9:2::"), ("server", "10.9.1", "fd00:9:1::"))
+        for side, address, address_6 in sides:
             host, router = self.names[side], self.names["router"]
             run(
                 *("ip", "-n", host, "link", "add", "uplink", "type", "veth"),
@@ -62,13 +67,19 @@ class RoutedPath:
             )
             run("ip", "-n", host, "addr", "add", f"{address}.100/24", "dev", "uplink")
             run("ip", "-n", router, "addr", "add", f"{address}.1/24", "dev", f"to-{side}")
+            add_6 = ("addr", "add", "nodad", "dev")
+            run("ip", "-n", host, *add_6, "uplink", f"{address_6}100/64")
+            run("ip", "-n", router, *add_6, f"to-{side}", f"{address_6}1/64")
             run("ip", "-n", host, "link", "set", "uplink", "up")
             run("ip", "-n", router, "link", "set", f"to-{side}", "up")
             run("ip", "-n", host, "route", "add", "default", "via", f"{address}.1")
+            run("ip", "-n", host, "route", "add", "default", "via", f"{address_6}1")
         switch = Path("/proc/sys/net/ipv4/conf/to-client/forwarding")
         self._forwarding = in_namespace(self.names["router"], lambda: io.FileIO(switch, "w"))
         everywhere = partial(Path("/proc/sys/net/ipv4/ip_forward").write_text, "1")
         in_namespace(self.names["router"], everywhere)
+        everywhere_6 = Path("/proc/sys/net/ipv6/conf/all/forwarding")
+        in_namespace(self.names["router"], partial(everywhere_6.write_text, "1"))
 
     def remove(self) -> None:
         for name in self.names.values():
@@ -253,6 +264,73 @@ def test_iperf_shows_the_outage_where_it_was(
     assert sum(before) / len(before) == pytest.approx(20.0, abs=2.5)
 
 
+@pytest.mark.parametrize(
+    "tool",
+    [ProbeTraffic, PingTraffic, Iperf3Traffic, Iperf2Traffic, partial(StreamTraffic, "echo")],
+)
+def test_every_tool_speaks_ipv6(
+    path: RoutedPath, tmp_path: Path, tool: Callable[[], Traffic]
+) -> None:
+    traffic = tool()
+    try:
+        traffic.start(path.client_6, path.server_6, tmp_path)
+        traffic.wait_flowing(8.0)
+        traffic.check()
+    finally:
+        traffic.stop()
+    assert any(row[-1] > 0 for row in floats(traffic))
+
+
+# --- the stream ---
+
+
+@pytest.mark.parametrize("who", ["server", "client", "echo"])
+def test_the_stream_outlives_an_outage_and_tells_of_its_retransmissions(
+    path: RoutedPath, start: Callable[[Traffic], Traffic], who: str
+) -> None:
+    stream = start(StreamTraffic(who))
+    time.sleep(0.2)
+    off = path.forward(False)
+    time.sleep(0.5)
+    on = path.forward(True)
+    sent_after_s = on[1]
+    wait_for("data flows again", lambda: floats(stream)[-4][2] > sent_after_s)
+    stream.check()
+    stream.stop()
+    rows = floats(stream)
+    received_s = [row[2] for row in rows if row[2] == row[2]]
+    assert received_s == sorted(received_s)
+    assert len(rows) - len(received_s) <= 3, "TCP loses nothing but what was under way at the end"
+    silence = max(pairwise(received_s), key=lambda pair: pair[1] - pair[0])
+    # What is cut is client to server: the server goes on sending until its window is full.
+    assert off[0] - 0.02 < silence[0] < (on[0] if who == "server" else off[1] + 0.02)
+    assert on[0] < silence[1] < on[1] + 1.5
+    details = [event.detail for event in stream.collect_events()]
+    assert any(detail.startswith("retransmitted (1), next in 0.") for detail in details)
+    assert not {"closed", "reset", "timed out"} & set(details)
+
+
+# --- several flows ---
+
+
+def test_flows_at_once_have_ports_and_files_of_their_own(
+    path: RoutedPath, start: Callable[[Traffic], Traffic], tmp_path: Path
+) -> None:
+    tools = [
+        start(ProbeTraffic(0.005)),
+        start(ProbeTraffic(0.005, 7113, ("client", "server"))),
+        start(ProbeTraffic(0.005, 7114, ("client2", "server"))),
+    ]
+    for tool in tools:
+        tool.stop()
+        assert len(floats(tool)) > 0
+    assert find_raw_flows(tmp_path) == [("client", "server"), ("client2", "server")]
+    names = [tool.table.file_name for tool in tools]
+    assert names == ["probe.csv", "probe-client-server.csv", "probe-client2-server.csv"]
+    labels = [label for tool in tools for label, _ in tool.processes]
+    assert len(set(labels)) == 6
+
+
 def kill(traffic: Traffic, label: str) -> None:
     pid = next(pid for name, pid in traffic.processes if name.startswith(label))
     os.kill(pid, signal.SIGKILL)
@@ -304,7 +382,8 @@ def test_iperf3_without_a_path_says_why(path: RoutedPath, tmp_path: Path) -> Non
 
 def test_what_a_killed_runner_left_becomes_tables(path: RoutedPath, tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "crash", Origin.now())
-    tools: list[Traffic] = [ProbeTraffic(), PingTraffic(), Iperf3Traffic()]
+    further = ProbeTraffic(0.005, 7113, ("client2", "server"))
+    tools = [ProbeTraffic(), further, StreamTraffic("server"), PingTraffic(), Iperf3Traffic()]
     try:
         for tool in tools:
             tool.start(path.client, path.server, folder.raw_dir)
@@ -314,7 +393,8 @@ def test_what_a_killed_runner_left_becomes_tables(path: RoutedPath, tmp_path: Pa
         for tool in tools:
             tool.stop()
     found = recover_traffic(RunFolder.open(folder.path))
-    assert found == ["probe.csv.gz", "ping.csv", "iperf.csv"]
-    for table in (PROBE, PING, IPERF):
+    streams = ["probe.csv.gz", "probe-client2-server.csv.gz", "stream.csv.gz"]
+    assert found == [*streams, "ping.csv", "iperf.csv"]
+    for table in (PROBE, STREAM, PING, IPERF):
         assert find_table(folder.path, table).stat().st_size > 50
     assert not (folder.path / "raw").exists()
