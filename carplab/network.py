@@ -189,6 +189,11 @@ def port_name(segment: str, host: str) -> str:
     return f"{segment}-{host}"
 
 
+def place_text(segment: str, cable: int) -> str:
+    """Return what events.csv calls a cable's end: `outside`, `outside/2` for the second cable."""
+    return segment if cable == 1 else f"{segment}/{cable}"
+
+
 def preferred_router(network: Network) -> str:
     """Return the router that is MASTER of every virtual host while nothing is wrong.
 

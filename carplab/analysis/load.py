@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,25 @@ import pandas as pd
 
 from carplab import recording
 from carplab.errors import CarplabError
-from carplab.network import VirtualHost
+from carplab.network import VirtualHost, place_text
 
 _EVENT_TEXTS = ("source", "kind", "segment", "detail")
+DEFAULT_FLOW = ("client", "server")
 _GZIP_WINDOW_BITS = 31  # zlib: the largest window, with gzip's header
+
+
+Place = tuple[str, int]
+"""A segment and a vhid on it."""
+Flow = tuple[str, str]
+"""The client and the server of a probe."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """One line of events.csv; `segment` is empty and `vhid` None where they mean nothing."""
+    """One line of events.csv; `segment` is empty and `vhid` None where they mean nothing.
+
+    `cable` tells apart the cables of one machine to the segment.
+    """
 
     t_s: float
     source: str
@@ -33,27 +43,35 @@ class Event:
     segment: str
     vhid: int | None
     detail: str
+    cable: int = 1
 
 
 @dataclass(frozen=True)
 class VirtualHostKey:
-    """One virtual host on one machine."""
+    """One virtual host on one interface of a machine."""
 
     host: str
     segment: str
     vhid: int
+    cable: int = 1
+
+    @property
+    def place(self) -> Place:
+        """The segment and the vhid: what the hosts are MASTER or BACKUP of."""
+        return self.segment, self.vhid
 
     def __str__(self) -> str:
-        return f"{self.host} {self.segment} vhid {self.vhid}"
+        return f"{self.host} {place_text(self.segment, self.cable)} vhid {self.vhid}"
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
     """What one run recorded.
 
-    `about` is run.json. `probe`, `ping` and `iperf` have the columns of their files, sorted by
-    time, and may be empty. `virtual_hosts` are the settings of each virtual host, as far as
-    run.json holds the network.
+    `about` is run.json. `probe`, `ping`, `iperf` and `stream` have the columns of their files,
+    sorted by time, and may be empty. `further_probes` are those beside the main one, by their
+    flows. `virtual_hosts` are the settings of each virtual host, as far as run.json holds the
+    network.
     """
 
     folder: Path
@@ -62,6 +80,8 @@ class Run:
     probe: pd.DataFrame
     ping: pd.DataFrame
     iperf: pd.DataFrame
+    stream: pd.DataFrame
+    further_probes: Mapping[Flow, pd.DataFrame] = field(default_factory=dict)
     virtual_hosts: Mapping[VirtualHostKey, VirtualHost] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
 
@@ -75,6 +95,28 @@ class Run:
         """The host that is MASTER everywhere while nothing is wrong."""
         preferred = mapping(self.about.get("scenario")).get("preferred")
         return str(preferred) if preferred else None
+
+    @property
+    def homes(self) -> dict[Place, str]:
+        """The host that is MASTER of each place while nothing is wrong: the most frequent one."""
+        most_frequent: dict[Place, VirtualHostKey] = {}
+        for key, settings in self.virtual_hosts.items():
+            best = most_frequent.setdefault(key.place, key)
+            if settings.interval_s < self.virtual_hosts[best].interval_s:
+                most_frequent[key.place] = key
+        return {place: key.host for place, key in most_frequent.items()}
+
+    @property
+    def flow(self) -> Flow:
+        """The main probe's client and server."""
+        traffic = mapping(mapping(self.about.get("scenario")).get("traffic"))
+        client, server = DEFAULT_FLOW
+        return str(traffic.get("client", client)), str(traffic.get("server", server))
+
+    @property
+    def has_stream(self) -> bool:
+        """Tell whether a stream was asked for."""
+        return bool(mapping(mapping(self.about.get("scenario")).get("traffic")).get("stream"))
 
     @property
     def dialect(self) -> str:
@@ -97,6 +139,12 @@ def mapping(value: Any) -> Mapping[str, Any]:
 def sequence(value: Any) -> list[Any]:
     """Return `value` if it is a JSON list, else an empty one."""
     return value if isinstance(value, list) else []
+
+
+def parse_place(text: str) -> tuple[str, int]:
+    """Return segment and cable of `outside/2`; a place without a number is the first cable."""
+    segment, _, cable = text.partition("/")
+    return segment, int(cable) if cable.isdecimal() else 1
 
 
 def is_run(folder: Path) -> bool:
@@ -122,16 +170,24 @@ def load_run(folder: Path) -> Run:
     probe = _table(folder, recording.PROBE, missing)
     ping = _table(folder, recording.PING, missing)
     iperf = _table(folder, recording.IPERF, missing)
-    return Run(
+    unasked: list[str] = []
+    stream = _table(folder, recording.STREAM, unasked)
+    further_probes = {
+        flow: _in_time(_table(folder, recording.flow_table(*flow), missing), "sent_t_s")
+        for flow in recording.find_flows(folder)
+    }
+    run = Run(
         folder=folder,
         about=about,
         events=_events(events),
         probe=_in_time(probe, "sent_t_s"),
         ping=_in_time(ping, "sent_t_s"),
         iperf=_in_time(iperf.dropna(), "start_t_s"),
+        stream=_in_time(stream, "sent_t_s"),
+        further_probes=further_probes,
         virtual_hosts=_virtual_hosts(about),
-        missing=tuple(missing),
     )
+    return replace(run, missing=(*missing, *(unasked if run.has_stream else ())))
 
 
 def _table(
@@ -207,9 +263,16 @@ def _events(table: pd.DataFrame) -> tuple[Event, ...]:
     rows = _in_time(table, "t_s")
     columns = [rows[column].tolist() for column in recording.EVENTS.columns]
     return tuple(
-        Event(t_s, source, kind, segment, None if vhid != vhid else int(vhid), detail)
-        for t_s, source, kind, segment, vhid, detail in zip(*columns, strict=True)
+        _event(t_s, source, kind, place, None if vhid != vhid else int(vhid), detail)
+        for t_s, source, kind, place, vhid, detail in zip(*columns, strict=True)
     )
+
+
+def _event(
+    t_s: float, source: str, kind: str, place: str, vhid: int | None, detail: str
+) -> Event:
+    segment, cable = parse_place(place)
+    return Event(t_s, source, kind, segment, vhid, detail, cable)
 
 
 def _virtual_hosts(about: Mapping[str, Any]) -> dict[VirtualHostKey, VirtualHost]:
@@ -223,8 +286,11 @@ def _virtual_hosts(about: Mapping[str, Any]) -> dict[VirtualHostKey, VirtualHost
                     vhid, advbase, advskew = (
                         int(settings[name]) for name in ("vhid", "advbase", "advskew")
                     )
+                    cable = int(interface.get("cable", 1))
                 except (KeyError, TypeError, ValueError):
                     continue
-                key = VirtualHostKey(str(router.get("name")), str(interface.get("segment")), vhid)
+                key = VirtualHostKey(
+                    str(router.get("name")), str(interface.get("segment")), vhid, cable
+                )
                 found[key] = VirtualHost(vhid, (), advbase, advskew)
     return found

@@ -22,6 +22,7 @@ estimate of it (`Outage.interruption_s`), and half their difference what it may 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,13 +106,20 @@ def find_outages(sent_s: Times, delivered_s: Times) -> list[Outage]:
     return [outage for outage in outages if outage is not None]
 
 
-def find_quality(sent_s: Times, delivered_s: Times, outages: list[Outage]) -> Quality:
-    """Return what limits the measurement of these outages."""
+def find_lost(sent_s: Times, delivered_s: Times, outages: Sequence[Outage]) -> Times:
+    """Return when the probes were sent that were lost for certain."""
     arrived = ~np.isnan(delivered_s)
     decided = np.ones_like(arrived)
     if arrived.any() and not any(outage.open_end for outage in outages):
         decided = sent_s <= np.nanmax(delivered_s)
-    lost = int((decided & ~arrived).sum())
+    lost: Times = sent_s[decided & ~arrived]
+    return lost
+
+
+def find_quality(sent_s: Times, delivered_s: Times, outages: Sequence[Outage]) -> Quality:
+    """Return what limits the measurement of these outages."""
+    arrived = ~np.isnan(delivered_s)
+    lost = int(find_lost(sent_s, delivered_s, outages).size)
     return Quality(
         sent=int(sent_s.size),
         lost=lost,
@@ -179,7 +187,7 @@ def _outage(
     return Outage(start_s, end_s, lost, certain_s, open_start, open_end)
 
 
-def _longest_stall(arrivals_s: Times, outages: list[Outage]) -> float:
+def _longest_stall(arrivals_s: Times, outages: Sequence[Outage]) -> float:
     gaps_s = np.diff(arrivals_s)
     for outage in outages:
         gaps_s[(arrivals_s[:-1] >= outage.start_s) & (arrivals_s[1:] <= outage.end_s)] = 0.0

@@ -21,7 +21,8 @@ from carplab import __version__
 from carplab.analysis.analysed import AnalysedRun, AnalysedSeries, series_name
 from carplab.analysis.load import Run, mapping
 from carplab.analysis.series import Statistic
-from carplab.analysis.table import HIDDEN, length_text, statistic_cells, theory_text
+from carplab.analysis.table import HIDDEN, statistic_cells
+from carplab.analysis.text import length_text, theory_text
 from carplab.analysis.windows import Findings, Window
 
 UNLISTED_KINDS = ("sent", "heard")
@@ -197,9 +198,8 @@ def _headlines(findings: Findings) -> list[str]:
         elif recovery is not None:
             length = length_text(recovery.length_s, recovery.at_least)
             parts.append(f"all was back after {length}")
-        what = " ".join(part for part in (cause.what, cause.host, cause.segment) if part)
         said = ", ".join(parts) or "no windows known"
-        lines.append(f"{cause.name.capitalize()} ({what}): {said}.")
+        lines.append(f"{cause.name.capitalize()} ({cause.where}): {said}.")
     worst = max(findings.splits, key=lambda split: split.length_s, default=None)
     if worst is not None:
         length = length_text(worst.length_s, worst.open_end)

@@ -7,6 +7,7 @@
   answering.
 - While its machine hangs, a virtual host has the state `HUNG` and is MASTER of nothing; afterwards
   it is what it was before.
+- A host is MASTER of a place (a segment and a vhid on it) if any of its interfaces there is.
 - The segments are whole while every virtual host has exactly one MASTER and these are all on one
   host. Any other time is a split: a virtual host without MASTER, with two or more, or MASTERs on
   several hosts.
@@ -20,9 +21,9 @@ import bisect
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from carplab.analysis.load import Event, VirtualHostKey
+from carplab.analysis.load import Event, Place, VirtualHostKey
 
 INIT, BACKUP, MASTER = "INIT", "BACKUP", "MASTER"
 NOT_RUNNING = "not running"
@@ -33,9 +34,6 @@ _TRANSITION = re.compile(r"(\w+) -> (\w+)(?: \((.*)\))?")
 _STARTED, _WOKEN = "started", "woken"
 _PROCESS_ENDS = ("killed", "ended", "exited", "died", "crashed", "stopped")
 _FAULTS_THAT_KILL = ("crash", "reboot", "daemon_kill")
-
-Place = tuple[str, int]
-"""A segment and a vhid on it."""
 
 
 @dataclass(frozen=True)
@@ -75,18 +73,50 @@ class Track:
 
 
 @dataclass(frozen=True)
-class Split:
-    """A time in which the segments were not whole; `detail` says who was MASTER of what."""
+class SplitPart:
+    """A time in a split in which the same hosts were MASTER: `who` says of what."""
 
     start_s: float
     end_s: float
-    detail: str
-    open_end: bool = False
+    who: str
 
     @property
     def length_s(self) -> float:
         """Seconds."""
         return self.end_s - self.start_s
+
+
+@dataclass(frozen=True)
+class Split:
+    """A time in which the segments were not whole, in parts without gaps between them."""
+
+    parts: tuple[SplitPart, ...]
+    open_end: bool = False
+
+    @property
+    def start_s(self) -> float:
+        """When the segments ceased to be whole."""
+        return self.parts[0].start_s
+
+    @property
+    def end_s(self) -> float:
+        """When they were whole again, or the end of the record."""
+        return self.parts[-1].end_s
+
+    @property
+    def length_s(self) -> float:
+        """Seconds."""
+        return self.end_s - self.start_s
+
+    @property
+    def detail(self) -> str:
+        """Who was MASTER of what, one part after the other."""
+        return "; then ".join(part.who for part in self.parts)
+
+    @property
+    def mostly(self) -> str:
+        """Who was MASTER of what for the longest time."""
+        return max(self.parts, key=lambda part: part.length_s).who
 
 
 @dataclass(frozen=True)
@@ -101,6 +131,20 @@ class Masters:
         return self.hosts[bisect.bisect_right(self.times_s, t_s) - 1]
 
 
+def track_names(tracks: Sequence[Track]) -> list[str]:
+    """Return a name for each track; with vhid and cable where there are several to tell apart."""
+    keys = [track.key for track in tracks]
+    names = []
+    for key in keys:
+        beside = [other for other in keys if other.segment == key.segment]
+        several_vhids = len({other.vhid for other in beside}) > 1
+        several_cables = len({other.cable for other in beside if other.host == key.host}) > 1
+        parts = [key.segment, f"vhid {key.vhid}" if several_vhids else "", key.host]
+        parts.append(f"cable {key.cable}" if several_cables else "")
+        names.append(" ".join(part for part in parts if part))
+    return names
+
+
 def transitions(events: Iterable[Event]) -> list[Transition]:
     """Return the transitions recorded, in the order of time."""
     found = []
@@ -111,7 +155,7 @@ def transitions(events: Iterable[Event]) -> list[Transition]:
             else None
         )
         if match and event.vhid is not None:
-            key = VirtualHostKey(event.source, event.segment, event.vhid)
+            key = VirtualHostKey(event.source, event.segment, event.vhid, event.cable)
             found.append(Transition(event.t_s, key, match[1], match[2], match[3] or ""))
     return found
 
@@ -133,14 +177,14 @@ def find_tracks(events: Sequence[Event], configured: Iterable[VirtualHostKey] = 
 
 def find_masters(tracks: Sequence[Track]) -> Masters:
     """Return who was MASTER of each place over time."""
-    places = list(dict.fromkeys((track.key.segment, track.key.vhid) for track in tracks))
+    places = list(dict.fromkeys(track.key.place for track in tracks))
     times_s = sorted({t_s for track in tracks for t_s in track.times_s}) or [float("-inf")]
     hosts: list[Mapping[Place, frozenset[str]]] = []
     for t_s in times_s:
         standing = {place: set[str]() for place in places}
         for track in tracks:
             if track.state_at(t_s) == MASTER:
-                standing[track.key.segment, track.key.vhid].add(track.key.host)
+                standing[track.key.place].add(track.key.host)
         hosts.append({place: frozenset(names) for place, names in standing.items()})
     return Masters(tuple(times_s), tuple(hosts))
 
@@ -152,9 +196,9 @@ def is_whole(masters: Mapping[Place, frozenset[str]]) -> bool:
     return all(len(frozenset().union(*group)) == 1 for group in _together(masters))
 
 
-def is_home(masters: Mapping[Place, frozenset[str]], preferred: str) -> bool:
-    """Tell whether the preferred host is the only MASTER of every place."""
-    return bool(masters) and all(hosts == {preferred} for hosts in masters.values())
+def is_home(masters: Mapping[Place, frozenset[str]], homes: Mapping[Place, str]) -> bool:
+    """Tell whether each place has one MASTER, the host it is at home on."""
+    return bool(masters) and all(hosts == {homes[place]} for place, hosts in masters.items())
 
 
 def describe(masters: Mapping[Place, frozenset[str]]) -> str:
@@ -171,21 +215,19 @@ def describe(masters: Mapping[Place, frozenset[str]]) -> str:
 def find_splits(masters: Masters, start_s: float, end_s: float) -> list[Split]:
     """Return the splits between two times, neighbours joined."""
     moments = [start_s, *(t_s for t_s in masters.times_s if start_s < t_s < end_s), end_s]
-    found: list[tuple[float, float, list[str]]] = []
+    found: list[list[SplitPart]] = []
     for low, high in itertools.pairwise(moments):
         now = masters.at(low)
-        if is_whole(now) or not now:
+        if is_whole(now) or not now or high <= low:
             continue
-        if not (found and found[-1][1] == low):
-            found.append((low, high, []))
-        began, _, stories = found.pop()
-        news = [] if stories[-1:] == [describe(now)] else [describe(now)]
-        found.append((began, high, stories + news))
-    return [
-        Split(low, high, "; then ".join(stories), open_end=high == end_s)
-        for low, high, stories in found
-        if high > low
-    ]
+        part = SplitPart(low, high, describe(now))
+        if not (found and found[-1][-1].end_s == low):
+            found.append([part])
+        elif found[-1][-1].who == part.who:
+            found[-1][-1] = replace(found[-1][-1], end_s=high)
+        else:
+            found[-1].append(part)
+    return [Split(tuple(parts), open_end=parts[-1].end_s == end_s) for parts in found]
 
 
 def _together(masters: Mapping[Place, frozenset[str]]) -> list[list[frozenset[str]]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from carplab import recording
 from carplab.analysis.series import Statistic
+from carplab.analysis.text import length_text, theory_text
 from carplab.analysis.windows import Findings, Window
 
 if TYPE_CHECKING:
@@ -28,20 +29,6 @@ def series_csv(findings: Mapping[str, Findings]) -> str:
     """Return the windows.csv of a series: all windows, the repetition in front."""
     rows = ([name, *_cells(window)] for name, found in findings.items() for window in found.windows)
     return _csv(recording.SERIES_WINDOWS.columns, rows)
-
-
-def length_text(length_s: float | None, at_least: bool = False) -> str:
-    """Return a length for people: in milliseconds if it is below a tenth of a second."""
-    if length_s is None:
-        return "never"
-    length_ms = length_s * 1000
-    if length_s == 0:
-        text = "0"
-    elif abs(length_ms) < 1:
-        text = f"{length_ms:.2f} ms"
-    else:
-        text = f"{length_s:.3f} s" if abs(length_ms) >= 100 else f"{length_ms:.1f} ms"
-    return f"at least {text}" if at_least else text
 
 
 def run_table(findings: Findings) -> Table:
@@ -81,11 +68,6 @@ def statistic_cells(statistic: Statistic) -> list[str]:
         return [number, "never", "", "", theory_text(statistic.theory_s)]
     lengths_s = statistic.median_s, statistic.shortest_s, statistic.longest_s
     return [number, *map(length_text, lengths_s), theory_text(statistic.theory_s)]
-
-
-def theory_text(bounds_s: tuple[float, float] | None) -> str:
-    """Return theory's bounds, or nothing where theory says nothing."""
-    return f"{bounds_s[0]:.3f} to {bounds_s[1]:.3f}" if bounds_s else ""
 
 
 def _cells(window: Window) -> list[str]:

@@ -14,6 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from carplab.analysis.causes import Cause
 from carplab.analysis.load import Run
 from carplab.analysis.outages import Times
 from carplab.analysis.states import BACKUP, HUNG, INIT, MASTER, NOT_RUNNING, UNKNOWN, Track
@@ -33,8 +34,8 @@ from carplab.analysis.style import (
     YELLOW,
     figure_style,
 )
-from carplab.analysis.table import length_text
-from carplab.analysis.windows import Cause, Findings, Window
+from carplab.analysis.text import length_text
+from carplab.analysis.windows import Findings, Window
 
 WIDTH_IN = 11.0
 _BAND_IN = 0.3

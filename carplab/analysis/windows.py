@@ -2,15 +2,8 @@
 
 Pure functions: tables in, windows out.
 
-All times are seconds on the run's clock. What each word means here, at its edges too:
-
-cause
-    A fault or a repair, at the time it took effect. Faults are numbered in the order of time; a
-    repair has the number of the fault it lifts (same machine, segment and kind). An outage, a split
-    or a transition belongs to the cause nearest to its start if that is within `NEAR_S` (a fault is
-    stamped when it was confirmed, so the first packet may be lost some milliseconds before), else
-    to the latest cause before it, and to `none` before all causes. Each belongs to one cause only,
-    so that sums count nothing twice.
+All times are seconds on the run's clock. Module `causes` says what belongs to which fault or
+repair. What each word means here, at its edges too:
 
 outage (round trip), outage_to_server (one way: as the server received)
     From the last packet delivered to the next one delivered; module `outages` has the rules. Each
@@ -21,9 +14,10 @@ outage (round trip), outage_to_server (one way: as the server received)
     seen, and "at least" in its detail.
 
 detection
-    From a fault until a host that was not MASTER of a segment becomes its MASTER, before the next
-    cause; one for each segment where that happened. The latest one decides, and comes first. When
-    the machine at fault was MASTER and nobody followed it, the row has no end.
+    From a fault until a virtual host that was not MASTER becomes MASTER, before the next cause; one
+    for each segment (and vhid) where that happened. The latest one decides, and comes first. When
+    the machine at fault was MASTER and nobody followed it, the row has no end; when its virtual
+    host moved to another cable with it, there is none.
 
 lateness
     For a detection by a master-down timer: from the moment theory sets for it (the last
@@ -40,10 +34,15 @@ failover
     outage.
 
 recovery
-    From a repair until the preferred host is the only MASTER of every segment, to stay so until the
-    next cause or the end, and traffic flows: an outage that is under way then, or begins within
-    `NEAR_S` of it, has to be over. Without an end if that never comes. The outages inside it are
-    rows of their own.
+    From a repair until every virtual host has its only MASTER where it is at home (on the host that
+    advertises it most often), to stay so until the next cause or the end, and traffic flows: an
+    outage that is under way then, or begins within `NEAR_S` of it, has to be over. Without an end
+    if that never comes. The outages inside it are rows of their own.
+
+stream_gap
+    The longest time between two messages received of a stream that begins between a cause and the
+    next one, down to the stream's own spacing; its detail says what became of the stream. A stream
+    that broke has no end of its last gap. Causes after that have no row.
 
 split
     Module `states` has the rules. Counted from the moment the network had settled. Two MASTERs of
@@ -57,11 +56,13 @@ goes down, demotion moves its other segments at once, without a timer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from carplab.analysis.load import Event, Run, VirtualHostKey
+from carplab.analysis.causes import NEAR_S, NO_CAUSE, Cause, cause_of, find_causes
+from carplab.analysis.flows import FlowRow, find_flows
+from carplab.analysis.load import Event, Place, Run, VirtualHostKey
 from carplab.analysis.outages import Outage, Quality, find_outages, find_quality
 from carplab.analysis.states import (
     MASTER,
@@ -75,12 +76,11 @@ from carplab.analysis.states import (
     find_tracks,
     is_home,
     is_whole,
+    track_names,
     transitions,
 )
+from carplab.analysis.stream import Stream, read_stream
 
-NEAR_S = 0.05
-CONFIRMED_S = 0.5
-NO_CAUSE = "none"
 MASTER_TIMED_OUT = "timed out"  # in the kernels' words: "master timed out"
 SURVIVED = ("crash", "hang", "link_down", "reboot")  # a pair gets over these without repair
 WINDOWS = (
@@ -92,30 +92,10 @@ WINDOWS = (
     "failover",
     "recovery",
     "split",
+    "stream_gap",
 )
 
 Bounds = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Cause:
-    """A fault or a repair: `name` is "fault 1", `what` its kind and the rest of its detail."""
-
-    name: str
-    t_s: float
-    host: str
-    segment: str
-    what: str
-
-    @property
-    def is_fault(self) -> bool:
-        """Tell a fault from a repair."""
-        return self.name.startswith("fault")
-
-    def __str__(self) -> str:
-        return " ".join(
-            part for part in (self.name + ":", self.what, self.host, self.segment) if part
-        )
 
 
 @dataclass(frozen=True)
@@ -153,6 +133,8 @@ class Findings:
     quality: Quality | None
     settled_s: float
     end_s: float
+    flows: tuple[FlowRow, ...] = ()
+    stream: Stream | None = None
 
     def first(self, window: str, cause: str) -> Window | None:
         """Return the window that counts of those with this name and cause."""
@@ -172,7 +154,7 @@ def find_windows(run: Run) -> Findings:
     sent_s, returned_s = probe["sent_t_s"].to_numpy(), probe["returned_t_s"].to_numpy()
     outages = find_outages(sent_s, returned_s)
     splits = find_splits(masters, settled_s, end_s) if settled_s < end_s else []
-    story = _Story(run, causes, masters, outages, splits, end_s)
+    story = _Story(run, causes, tracks, masters, outages, splits, end_s)
     rows: list[Window] = []
     if sent_s.size:
         rows += story.outage_rows("outage", outages)
@@ -183,6 +165,8 @@ def find_windows(run: Run) -> Findings:
         rows += story.fault_rows(cause) if cause.is_fault else story.recovery_rows(cause)
     if tracks:
         rows += story.split_rows()
+    stream = read_stream(run, end_s)
+    rows += story.stream_rows(stream)
     return Findings(
         causes=tuple(causes),
         windows=tuple(_in_order(_with_theory(rows), causes)),
@@ -192,6 +176,8 @@ def find_windows(run: Run) -> Findings:
         quality=find_quality(sent_s, returned_s, outages) if sent_s.size else None,
         settled_s=settled_s,
         end_s=end_s,
+        flows=tuple(find_flows(run, causes, _begin(run.events), end_s)),
+        stream=stream,
     )
 
 
@@ -208,51 +194,6 @@ def _with_theory(rows: Sequence[Window]) -> list[Window]:
         replace(row, theory_s=bounds.pop(row.cause, None)) if row.window == "outage" else row
         for row in rows
     ]
-
-
-def find_causes(events: Iterable[Event]) -> list[Cause]:
-    """Return faults and repairs in the order of time, each repair with the number of its fault."""
-    causes: list[Cause] = []
-    unlifted: list[Cause] = []
-    faults = 0
-    for event in events:
-        if event.kind == "fault":
-            faults += 1
-            causes.append(_cause(f"fault {faults}", event))
-            unlifted.append(causes[-1])
-        elif event.kind == "repair":
-            fault = _lifted(event, unlifted)
-            number = fault.name.split()[1] if fault else str(faults + 1)
-            if fault:
-                unlifted.remove(fault)
-            causes.append(_cause(f"repair {number}", event))
-    return causes
-
-
-def cause_of(start_s: float, end_s: float, causes: Sequence[Cause]) -> Cause | None:
-    """Return the cause of what lasted from a time to a time, by the rule of the module's text."""
-    near = [cause for cause in causes if abs(cause.t_s - start_s) <= NEAR_S]
-    if near:
-        return min(near, key=lambda cause: abs(cause.t_s - start_s))
-    confirmed_until_s = min(end_s, start_s + CONFIRMED_S)
-    for cause in causes:
-        if cause.is_fault and start_s < cause.t_s < confirmed_until_s:
-            return cause
-    return next((cause for cause in reversed(causes) if cause.t_s <= start_s), None)
-
-
-def _cause(name: str, event: Event) -> Cause:
-    return Cause(name, event.t_s, event.source, event.segment, event.detail)
-
-
-def _lifted(repair: Event, unlifted: Sequence[Cause]) -> Cause | None:
-    """Return the fault that a repair lifts: the one most like it, the earliest of equals."""
-
-    def likeness(fault: Cause) -> int:
-        same_kind = fault.what.split()[:1] == repair.detail.split()[:1]
-        return (fault.host == repair.source) * 4 + (fault.segment == repair.segment) * 2 + same_kind
-
-    return max(unlifted, key=likeness, default=None)
 
 
 def _phase(events: Iterable[Event], *names: str) -> float | None:
@@ -298,6 +239,7 @@ class _Story:
 
     run: Run
     causes: Sequence[Cause]
+    tracks: Sequence[Track]
     masters: Masters
     outages: Sequence[Outage]
     splits: Sequence[Split]
@@ -416,26 +358,30 @@ class _Story:
 
     def _successions(self, fault: Cause) -> list[Transition]:
         """Return the first new MASTER of each place after the fault, the latest first."""
-        before = self.masters.at(fault.t_s - NEAR_S)
-        found: dict[tuple[str, int], Transition] = {}
+        before = self._masters_before(fault)
+        found: dict[Place, Transition] = {}
         for transition in transitions(self.run.events):
-            place = transition.key.segment, transition.key.vhid
+            place = transition.key.place
             if transition.new != MASTER or transition.t_s > self.end_s:
                 continue
-            was_master = transition.key.host in before.get(place, frozenset())
             if (
                 place not in found
-                and not was_master
+                and transition.key not in before
                 and cause_of(transition.t_s, transition.t_s, self.causes) == fault
             ):
                 found[place] = transition
         return sorted(found.values(), key=lambda transition: -transition.t_s)
 
+    def _masters_before(self, fault: Cause) -> set[VirtualHostKey]:
+        """Return the virtual hosts that were MASTER when the fault came."""
+        before_s = fault.t_s - NEAR_S
+        return {track.key for track in self.tracks if track.state_at(before_s) == MASTER}
+
     def _detection(self, fault: Cause, transition: Transition) -> Window:
         end_s = max(transition.t_s, fault.t_s)
         bounds = self._bounds(fault, transition)
         parts = [
-            f"{transition.key.host}: {transition.reason or 'no reason recorded'}",
+            f"{self._name(transition.key)}: {transition.reason or 'no reason recorded'}",
             f"{fault.t_s - transition.t_s:.4f} s before the fault's stamp"
             if transition.t_s < fault.t_s
             else "",
@@ -451,24 +397,39 @@ class _Story:
             theory_s=bounds,
         )
 
+    def _name(self, key: VirtualHostKey) -> str:
+        """Return a virtual host's machine, and what tells it from others of the same segment."""
+        names = dict(zip((t.key for t in self.tracks), track_names(self.tracks), strict=True))
+        return names[key].removeprefix(f"{key.segment} ")
+
     def _nobody_followed(self, fault: Cause) -> list[Window]:
         """Return a row without an end if the machine at fault was MASTER of what the fault hit."""
-        rows = []
-        for (segment, _), hosts in self.masters.at(fault.t_s - NEAR_S).items():
-            if fault.host in hosts and fault.segment in ("", segment):
-                detail = f"nobody became MASTER before {self._next(fault)}"
-                rows.append(Window("detection", fault.name, segment, fault.t_s, None, None, detail))
-        return rows
+        detail = f"nobody became MASTER before {self._next(fault)}"
+        struck = [
+            track
+            for track in self.tracks
+            if track.key in self._masters_before(fault)
+            and track.key.host == fault.host
+            and (fault.segment, fault.cable) in (("", 1), (track.key.segment, track.key.cable))
+        ]
+        if fault.what.split()[:1] == ["link_down"]:  # without carrier only a moved one stays MASTER
+            until_s = self._until(fault)
+            struck = [track for track in struck if track.state_at(until_s) != MASTER]
+        return [
+            Window("detection", fault.name, track.key.segment, fault.t_s, None, None, detail)
+            for track in struck
+        ]
 
     def _bounds(self, fault: Cause, transition: Transition) -> Bounds | None:
         """Return theory's shortest and longest detection, if the master-down timer detected."""
         new = self.run.virtual_hosts.get(transition.key)
         if new is None or MASTER_TIMED_OUT not in transition.reason:
             return None
-        segment, vhid = transition.key.segment, transition.key.vhid
-        before = self.masters.at(fault.t_s - NEAR_S).get((segment, vhid), frozenset())
-        old = [self.run.virtual_hosts.get(VirtualHostKey(host, segment, vhid)) for host in before]
-        intervals_s = [settings.interval_s for settings in old if settings is not None]
+        intervals_s = [
+            self.run.virtual_hosts[key].interval_s
+            for key in self._masters_before(fault)
+            if key.place == transition.key.place and key in self.run.virtual_hosts
+        ]
         if not intervals_s:
             return None
         return max(0.0, new.master_down_s - max(intervals_s)), new.master_down_s
@@ -488,7 +449,7 @@ class _Story:
             start_t_s=due_s,
             end_t_s=transition.t_s,
             length_s=transition.t_s - due_s,
-            detail=f"{transition.key.host} heard the last advertisement at {heard_s:.6f} s; "
+            detail=f"{self._name(transition.key)} heard the last advertisement at {heard_s:.6f} s; "
             f"master-down time {settings.master_down_s:.6f} s",
         )
 
@@ -499,7 +460,8 @@ class _Story:
             event.t_s
             for event in self.run.events
             if event.kind == "heard"
-            and (event.source, event.segment, event.vhid) == (key.host, key.segment, key.vhid)
+            and (event.source, event.segment, event.vhid, event.cable)
+            == (key.host, key.segment, key.vhid, key.cable)
             and event.t_s < transition.t_s
         ]
         return heard_s[-1] if heard_s else None
@@ -555,19 +517,21 @@ class _Story:
     # --- after a repair --------------------------------------------------------------------------
 
     def recovery_rows(self, repair: Cause) -> list[Window]:
-        """Return the recovery of one repair; none without a preferred host or any CARP."""
-        preferred = self.run.preferred
-        if preferred is None or not self.masters.hosts[0]:
+        """Return the recovery of one repair; none without known homes or any CARP."""
+        homes = self._homes()
+        if not homes:
             return []
-        home_s = self._home_since(repair, preferred)
+        home_s = self._home_since(repair, homes)
         if home_s is None:
-            return [self._no_recovery(repair, preferred)]
+            return [self._no_recovery(repair, homes)]
         end_s, at_least = self._traffic_flows(home_s)
         inside = [each for each in self.outages if each.end_s > repair.t_s and each.start_s < end_s]
         out_s = sum(each.end_s - max(each.start_s, repair.t_s) for each in inside)
+        host = _only(homes)
+        who = f"{host} MASTER everywhere" if host else "every MASTER at home"
         parts = [
             "at least: traffic did not flow again before the end of the record" if at_least else "",
-            f"{preferred} MASTER everywhere after {home_s - repair.t_s:.4f} s",
+            f"{who} after {home_s - repair.t_s:.4f} s",
             f"outage inside it {out_s:.4f} s" if inside else "no outage inside it",
         ]
         return [
@@ -583,14 +547,20 @@ class _Story:
             )
         ]
 
-    def _home_since(self, repair: Cause, preferred: str) -> float | None:
-        """Return since when the preferred host was MASTER everywhere for good, or None."""
+    def _homes(self) -> dict[Place, str]:
+        """Return the home of each place that has a state; empty where one is not known."""
+        known = self.run.homes
+        homes = {place: known.get(place, self.run.preferred) for place in self.masters.hosts[0]}
+        return {place: host for place, host in homes.items() if host} if all(homes.values()) else {}
+
+    def _home_since(self, repair: Cause, homes: Mapping[Place, str]) -> float | None:
+        """Return since when every place had its MASTER at home for good, or None."""
         until_s = self._until(repair)
         home_s = None
         for t_s, hosts in zip(self.masters.times_s, self.masters.hosts, strict=True):
             if t_s > until_s:
                 break
-            home_s = (home_s if home_s is not None else t_s) if is_home(hosts, preferred) else None
+            home_s = (home_s if home_s is not None else t_s) if is_home(hosts, homes) else None
         return None if home_s is None else max(home_s, repair.t_s)
 
     def _traffic_flows(self, home_s: float) -> tuple[float, bool]:
@@ -600,13 +570,39 @@ class _Story:
                 return outage.end_s, outage.open_end
         return home_s, False
 
-    def _no_recovery(self, repair: Cause, preferred: str) -> Window:
+    def _no_recovery(self, repair: Cause, homes: Mapping[Place, str]) -> Window:
         until_s = self._until(repair)
         standing = describe(self.masters.at(until_s))
-        detail = (
-            f"{preferred} was not MASTER everywhere again before {self._next(repair)}: {standing}"
-        )
+        host = _only(homes)
+        missed = f"{host} was not MASTER everywhere" if host else "not every MASTER was at home"
+        detail = f"{missed} again before {self._next(repair)}: {standing}"
         return Window("recovery", repair.name, "", repair.t_s, None, None, detail)
+
+    # --- the stream --------------------------------------------------------------------------
+
+    def stream_rows(self, stream: Stream | None) -> list[Window]:
+        """Return the longest gap after each cause, as far as the stream lived."""
+        if stream is None:
+            return []
+        rows = []
+        for cause in self.causes:
+            following = self._following(cause)
+            until_s = following.t_s - NEAR_S if following else float("inf")
+            gap = stream.longest_gap(cause.t_s - NEAR_S, until_s)
+            if gap is not None:
+                rows.append(
+                    Window(
+                        window="stream_gap",
+                        cause=cause.name,
+                        segment="",
+                        start_t_s=gap.start_s,
+                        end_t_s=None if gap.broken else gap.end_s,
+                        length_s=None if gap.broken else gap.length_s,
+                        detail=_joined(["at least" if gap.open_end else "", stream.story]),
+                        at_least=gap.open_end,
+                    )
+                )
+        return rows
 
     # --- what lies around a cause ----------------------------------------------------------------
 
@@ -621,6 +617,12 @@ class _Story:
     def _next(self, cause: Cause) -> str:
         following = self._following(cause)
         return "the end of the run" if following is None else following.name
+
+
+def _only(homes: Mapping[Place, str]) -> str | None:
+    """Return the host that is the home of every place, or None."""
+    hosts = set(homes.values())
+    return hosts.pop() if len(hosts) == 1 else None
 
 
 _Lasting = TypeVar("_Lasting", Outage, Split)

@@ -206,6 +206,31 @@ def crash() -> Recording:
     return run
 
 
+def blocked_port() -> Recording:
+    """Return a cable pull at 5.0 s whose repair at 12.0 s meets a switch port closed until 42.0 s.
+
+    Split and outage from 12.55 s, when fw1 is MASTER inside again, to 42.1 s; from 15.001 s on fw1
+    is MASTER outside too, behind the closed port.
+    """
+    run = Recording(end_s=50.0)
+    run.fault(5.0)
+    run.carp(5.0006, "fw1", "outside", "MASTER -> INIT (hardware interface down)")
+    run.carp(5.001, "fw2", "inside", "BACKUP -> MASTER (preempting a slower master)")
+    run.carp(5.0012, "fw1", "inside", "MASTER -> BACKUP (more frequent advertisement received)")
+    run.carp(8.0, "fw2", "outside", "BACKUP -> MASTER (master timed out)")
+    run.repair(12.0)
+    run.event(12.0, "fw1", "port-state", "outside", "", "disabled -> listening")
+    run.carp(12.001, "fw1", "outside", "INIT -> BACKUP (link up)")
+    run.carp(12.55, "fw1", "inside", "BACKUP -> MASTER (preempting a slower master)")
+    run.carp(12.5504, "fw2", "inside", "MASTER -> BACKUP (more frequent advertisement received)")
+    run.carp(15.001, "fw1", "outside", "BACKUP -> MASTER (master timed out)")
+    run.event(27.0, "fw1", "port-state", "outside", "", "listening -> learning")
+    run.event(42.0, "fw1", "port-state", "outside", "", "learning -> forwarding")
+    run.carp(42.1, "fw2", "outside", "MASTER -> BACKUP (more frequent advertisement received)")
+    run.dead += [(5.0, 8.004), (12.55, 42.1)]
+    return run
+
+
 def table(path: Path, header: Row, rows: Iterable[Row]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

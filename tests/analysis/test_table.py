@@ -10,7 +10,8 @@ from rich.console import Console
 from carplab import recording
 from carplab.analysis.load import load_run
 from carplab.analysis.series import find_statistics
-from carplab.analysis.table import length_text, run_table, series_csv, series_table, windows_csv
+from carplab.analysis.table import run_table, series_csv, series_table, windows_csv
+from carplab.analysis.text import length_text
 from carplab.analysis.windows import Findings, find_windows
 from tests.analysis.recorded import cable_pull
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from carplab.analysis.causes import Cause, cause_of
 from carplab.analysis.load import load_run
-from carplab.analysis.windows import Cause, Findings, Window, cause_of, find_windows
+from carplab.analysis.windows import Findings, Window, find_windows
 from tests.analysis.recorded import PLACES, SPACING_S, TRAVEL_S, Recording, cable_pull, crash
 
 MICROSECOND = 1e-6 + 1e-9
