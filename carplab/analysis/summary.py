@@ -113,7 +113,8 @@ class RunSummary:
     `reset`, `timed out`, ... stream_gap_s: the stream's longest gap since the first fault; None if
     it broke. recovery_s: None if it never came. detection_s, lateness_s: of the segment that
     decided. failed_over: the machine at fault was MASTER of something, and when the repair came,
-    others were MASTER of everything, without a split. theory_s: bounds of the outage at the first fault.
+    others were MASTER of everything, without a split. theory_s: bounds of the outage at the
+    first fault.
     """
 
     outage_fault_s: float
