@@ -48,9 +48,10 @@ class ReleaseAddresses:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Broadcast a gratuitous ARP request or neighbour advertisement for each virtual address."""
+    """Broadcast a gratuitous ARP request or neighbour advertisement for each of these addresses."""
 
     key: VirtualHostKey
+    addresses: tuple[Address, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,9 @@ class Dialect:
     interface_groups: bool
     # how virtual hosts with the same address share the ARP requests; None: there is no such thing
     balancing: BalancingRule | None
+    # a new MASTER announces the addresses it shares, too: every neighbour then turns to it, and the
+    # balance is lost until their ARP entries expire
+    announces_shared: bool
 
     def __repr__(self) -> str:
         return f"<Dialect {self.name}>"
@@ -104,6 +107,7 @@ OPENBSD_3_8 = Dialect(
     digest_skips_link_local=False,
     interface_groups=False,
     balancing=BalancingRule.BY_ADDRESS,
+    announces_shared=True,
 )
 
 OPENBSD = Dialect(
@@ -121,6 +125,7 @@ OPENBSD = Dialect(
     digest_skips_link_local=True,
     interface_groups=True,
     balancing=BalancingRule.BY_MAC,
+    announces_shared=False,
 )
 
 FREEBSD = Dialect(
@@ -138,6 +143,7 @@ FREEBSD = Dialect(
     digest_skips_link_local=False,
     interface_groups=False,
     balancing=None,
+    announces_shared=True,
 )
 
 DIALECTS: dict[str, Dialect] = {

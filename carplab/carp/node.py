@@ -129,6 +129,14 @@ class NodeConfig:
         """Whether an address is shared, so that answer_arp() decides who answers for it."""
         return len(self.sharing(interface, address)) > 1
 
+    def announced(self, host: VirtualHostConfig) -> tuple[Address, ...]:
+        """The addresses that a virtual host announces when it becomes MASTER."""
+        return tuple(
+            address
+            for address in host.addresses
+            if self.dialect.announces_shared or not self.balances(host.interface, address)
+        )
+
     def _refuse_shared_addresses(self) -> None:
         for host in self.virtual_hosts:
             for address in host.addresses:
@@ -193,6 +201,7 @@ class Node:
         self._hosts = {
             host.key: VirtualHost(
                 host,
+                config.announced(host),
                 config.dialect,
                 config.preempt,
                 config.extensions,
@@ -204,6 +213,9 @@ class Node:
             for host in config.virtual_hosts
         }
         self._links: dict[str, bool | None] = {key.interface: None for key in self._hosts}
+        # interfaces whose link is up but kept from their virtual hosts, and until when
+        self._held: dict[str, float] = {}
+        self._bulk_due: float | None = None
 
     # What to do, and when to call again
 
@@ -218,10 +230,15 @@ class Node:
 
     def get_timer(self) -> float | None:
         """When handle_timer() is due, in the driver's clock, or None."""
-        timers = (host.next_timer() for host in self._hosts.values())
+        timers = [host.next_timer() for host in self._hosts.values()]
+        timers += [*self._held.values(), self._bulk_due]
         return min((timer for timer in timers if timer is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
+        for interface in [name for name, due in self._held.items() if due <= now]:
+            self._let_run(interface, now)
+        if self._bulk_due is not None and self._bulk_due <= now:
+            self._end_bulk_hold(now)
         for host in self._hosts.values():
             host.handle_timer(now)
 
@@ -259,6 +276,10 @@ class Node:
         self._require_interface(interface)
         if self._links[interface] == up:
             return
+        starting = all(known is None for known in self._links.values())
+        returning = up and self._links[interface] is False
+        if starting or returning:
+            self._start_bulk_hold(now)
         self._links[interface] = up
         if up:
             self._interface_up(interface, now)
@@ -317,6 +338,7 @@ class Node:
 
     def stop(self, now: float) -> None:
         """Shut down in an orderly way: each MASTER bows out. The node is done afterwards."""
+        self._held.clear()
         for host in self._hosts.values():
             host.stop(now)
 
@@ -347,6 +369,13 @@ class Node:
         return host, advertisement
 
     def _interface_up(self, interface: str, now: float) -> None:
+        if self.config.extensions.link_up_delay_s > 0:
+            self._held[interface] = now + self.config.extensions.link_up_delay_s
+        else:
+            self._let_run(interface, now)
+
+    def _let_run(self, interface: str, now: float) -> None:
+        self._held.pop(interface, None)
         if self.config.extensions.demotion_first:
             for host in self._hosts_on(interface):
                 host.lift_suppression("interface up", now)
@@ -354,10 +383,23 @@ class Node:
             host.interface_came_up(now)
 
     def _interface_down(self, interface: str, now: float) -> None:
+        self._held.pop(interface, None)
         for host in self._hosts_on(interface):
             host.interface_went_down(now)
         for host in self._hosts_on(interface):
             host.suppress(now)
+
+    def _start_bulk_hold(self, now: float) -> None:
+        if self.config.extensions.bulk_hold_s == 0:
+            return
+        if self._bulk_due is None:
+            amount = self.config.dialect.interface_down_demotion
+            self.demote(amount, "bulk update start", now)
+        self._bulk_due = now + self.config.extensions.bulk_hold_s
+
+    def _end_bulk_hold(self, now: float) -> None:
+        self._bulk_due = None
+        self.demote(-self.config.dialect.interface_down_demotion, "bulk update done", now)
 
     def _demote_groups(self, groups: Iterable[str], delta: int, reason: str, now: float) -> None:
         dialect = self.config.dialect

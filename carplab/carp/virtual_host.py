@@ -11,7 +11,20 @@ the virtual addresses and receives for the virtual MAC.
     master-down time  3 x advbase + advskew/256 s, always with the configured advskew
 
 All comparisons are between intervals, and the smaller one wins. OpenBSD since 3.9 compares demotion
-counts first, and there the smaller count wins.
+counts first, and there the smaller count wins. A virtual host's demotion is the sum over its
+interface groups; only OpenBSD since 3.9 has others than "carp".
+
+A lost carrier moves a virtual host to INIT and then demotes its groups by its share, so that the
+machine's other interfaces follow. When the link is back, it leaves INIT and then gives the share
+back: the kernels' order, in every generation. The extensions change that, each on its own:
+
+    link_up_delay_s       INIT, and the share with it, lasts longer than the link was down
+    demote_until_settled  the share stays until something was heard on the interface again
+    demotion_first        the share is given back before INIT is left, not after
+    bulk_hold_s           the group "carp" is demoted for a while beside it: that is the node's
+
+Two virtual hosts with one vhid on two interfaces of one segment hear each other as they hear
+anybody: each has a counter, or a cookie, of its own, so neither takes the other for itself.
 
 TRANSITIONS is the whole machine. Every change of state goes through VirtualHost._move(), which
 looks it up there, logs it, and takes or releases the addresses. A cause that does not fit the state
@@ -182,13 +195,15 @@ class VirtualHostConfig:
 class VirtualHost:
     """The state machine of one virtual host. Its Node gives it events and takes its actions.
 
-    `demotion` returns the present demotion of its groups, summed, `demote` changes that of each of
-    them; `random_counter` returns a random 64-bit number; `emit` takes each action.
+    `announced` are those of its addresses that it announces as a new MASTER. `demotion` returns the
+    present demotion of its groups, summed, `demote` changes that of each of them; `random_counter`
+    returns a random 64-bit number; `emit` takes each action.
     """
 
     def __init__(
         self,
         config: VirtualHostConfig,
+        announced: tuple[Address, ...],
         dialect: Dialect,
         preempt: bool,
         extensions: Extensions,
@@ -205,6 +220,7 @@ class VirtualHost:
         self.interface_up = False
         # its groups carry its share of the demotion, for its lost carrier
         self._suppressing = False
+        self._announced = announced
         self._preempt = preempt
         self._extensions = extensions
         self._demotion = demotion
@@ -314,7 +330,7 @@ class VirtualHost:
         if self.state is State.MASTER:
             self._announce_after = self.dialect.repeat_announcement_after
             self._advertise(now, announcing=False)
-            self._emit(Announce(self.config.key))
+            self._announce()
 
     def suppress(self, now: float) -> None:
         """Demote its groups for its lost carrier, unless they still are."""
@@ -423,7 +439,7 @@ class VirtualHost:
         self._announce_after = self.dialect.repeat_announcement_after
         self._advertise(now, announcing=False)
         self._emit(TakeAddresses(self.config.key))
-        self._emit(Announce(self.config.key))
+        self._announce()
         if self._extensions.demote_until_settled is Settled.HEARD_OR_MASTER:
             self.lift_suppression(SETTLED, now)
 
@@ -478,7 +494,11 @@ class VirtualHost:
             return
         self._announce_after -= 1
         if self._announce_after == 0:
-            self._emit(Announce(self.config.key))
+            self._announce()
+
+    def _announce(self) -> None:
+        if self._announced:
+            self._emit(Announce(self.config.key, self._announced))
 
     def _send(self, advbase: int, advskew: int) -> None:
         for family in self.config.families:

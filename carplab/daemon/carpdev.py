@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
 
-from carplab.carp.actions import SendAdvertisement
+from carplab.carp.actions import Announce, SendAdvertisement
 from carplab.carp.frames import gratuitous_arp, unsolicited_na
 from carplab.carp.packet import Address, virtual_mac
 from carplab.carp.virtual_host import VirtualHostConfig
@@ -81,12 +81,12 @@ class Carpdev:
     def release(self, vhid: int) -> None:
         self._macs[vhid].release()
 
-    def announce(self, vhid: int) -> None:
+    def announce(self, action: Announce) -> None:
         """Tell the segment where the virtual addresses are now. Raises OSError."""
         # The Ethernet source is the virtual MAC too, where BSD has the real one: with unicast peers
         # no advertisement tells the switches that the virtual MAC has moved.
-        mac = virtual_mac(vhid)
-        for address in self._hosts[vhid].addresses:
+        mac = virtual_mac(action.key.vhid)
+        for address in action.addresses:
             if address.version == 4:
                 self.socket.send_frame(gratuitous_arp(mac, mac, address))
             else:

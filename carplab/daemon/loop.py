@@ -209,7 +209,7 @@ class Daemon:
         elif isinstance(action, ReleaseAddresses):
             self._try(action.key, "release", lambda carpdev: carpdev.release(action.key.vhid))
         elif isinstance(action, Announce):
-            self._try(action.key, "announce", lambda carpdev: carpdev.announce(action.key.vhid))
+            self._try(action.key, "announce", lambda carpdev: carpdev.announce(action))
         else:
             self._reporter.noted(action)
 

@@ -9,48 +9,13 @@ import pytest
 
 from carplab.carp import packet
 from carplab.carp.actions import SendAdvertisement, TakeAddresses, VirtualHostKey
-from carplab.carp.dialect import DIALECTS, FREEBSD, OPENBSD, OPENBSD_3_8, Dialect
+from carplab.carp.dialect import FREEBSD, OPENBSD, OPENBSD_3_8, Dialect
 from carplab.carp.frames import Datagram
 from carplab.carp.node import Node, NodeConfig
-from carplab.carp.virtual_host import State, TransitionError, VirtualHostConfig
-from tests.carp.wire import Network
+from carplab.carp.virtual_host import TransitionError, VirtualHostConfig
+from tests.carp.wire import BACKUP, EVERY_DIALECT, INIT, MASTER, Network, host, pair, states
 
-EVERY_DIALECT = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
-MASTER, BACKUP, INIT = State.MASTER, State.BACKUP, State.INIT
 OUTSIDE = VirtualHostKey("outside", 1)
-
-
-def host(
-    interface: str = "outside",
-    advskew: int = 0,
-    vhid: int = 1,
-    password: str = "secret",
-    addresses: tuple[str, ...] = ("192.0.2.1",),
-    advbase: int = 1,
-) -> VirtualHostConfig:
-    return VirtualHostConfig(
-        interface=interface,
-        vhid=vhid,
-        advbase=advbase,
-        advskew=advskew,
-        password=password,
-        addresses=tuple(ip_address(a) for a in addresses),
-    )
-
-
-def pair(dialect: Dialect, preempt: bool = True, skews: tuple[int, int] = (0, 100)) -> Network:
-    """Two firewalls on an outside and an inside segment, started 0.2 s apart, settled."""
-    network = Network()
-    for number, skew in enumerate(skews, start=1):
-        hosts = [host("outside", skew), host("inside", skew)]
-        network.add(f"fw{number}", hosts, dialect, preempt)
-        network.run_for(0.2)
-    network.run_until(6.0)
-    return network
-
-
-def states(network: Network, name: str) -> tuple[State, State]:
-    return network.state(name, "outside"), network.state(name, "inside")
 
 
 # One machine alone

@@ -8,8 +8,10 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-from collections.abc import Callable, Iterable
-from ipaddress import ip_address
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv4Address, ip_address
+
+import pytest
 
 from carplab.carp.actions import (
     Action,
@@ -20,17 +22,24 @@ from carplab.carp.actions import (
     Transition,
     VirtualHostKey,
 )
-from carplab.carp.dialect import Dialect
-from carplab.carp.frames import Datagram
+from carplab.carp.dialect import DIALECTS, Dialect
+from carplab.carp.extensions import Extensions
+from carplab.carp.frames import Datagram, mac_bytes
 from carplab.carp.node import Node, NodeConfig
 from carplab.carp.packet import TTL
 from carplab.carp.virtual_host import State, VirtualHostConfig
 
 Port = tuple[str, str]  # (node name, interface)
+EVERY_DIALECT = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+MASTER, BACKUP, INIT = State.MASTER, State.BACKUP, State.INIT
+
+
+def segment(interface: str) -> str:
+    return interface.split("/")[0]
 
 
 class Network:
-    """Nodes by name; an interface belongs to the segment of the same name.
+    """Nodes by name; an interface is named after its segment: "outside", a second one "outside/2".
 
     `drop(sender, receiver, action)` decides what is lost; `delay_s` is one-way.
     """
@@ -57,10 +66,11 @@ class Network:
         dialect: Dialect,
         preempt: bool = True,
         links_up: bool = True,
+        arp_balance: bool = False,
+        extensions: Extensions | None = None,
     ) -> Node:
-        node = Node(
-            NodeConfig(tuple(hosts), dialect, preempt), lambda: self._random.getrandbits(64)
-        )
+        config = NodeConfig(tuple(hosts), dialect, preempt, arp_balance, extensions or Extensions())
+        node = Node(config, lambda: self._random.getrandbits(64))
         self.nodes[name] = node
         self._sources[name] = f"192.0.2.{200 + len(self.nodes)}"
         if links_up:
@@ -116,6 +126,17 @@ class Network:
     def masters(self, interface: str, vhid: int = 1) -> list[str]:
         return [n for n in self._alive() if self._is_master(n, VirtualHostKey(interface, vhid))]
 
+    def answering(
+        self, interface: str, requester: str, mac: str, target: str
+    ) -> list[tuple[str, VirtualHostKey]]:
+        """Who answers an ARP request that all of the segment hear, and as which virtual host."""
+        question = (interface, IPv4Address(requester), mac_bytes(mac), IPv4Address(target))
+        answers = [(name, self.nodes[name].answer_arp(*question)) for name in self._alive()]
+        return [(name, key) for name, key in answers if key is not None]
+
+    def demotions(self, name: str) -> Mapping[str, int]:
+        return self.nodes[name].status().demotions
+
     def transitions(self, name: str) -> list[tuple[float, str]]:
         return [
             (action.at_s, f"{action.key}: {action.old} -> {action.new} ({action.reason})")
@@ -153,10 +174,13 @@ class Network:
             source = ip_address("fe80::1")
         datagram = Datagram(action.family, source, action.destination, TTL, action.payload)
         for receiver in self._alive():
-            if receiver == name or (receiver, port[1]) in self._cut:
+            if self.drop(name, receiver, action):
                 continue
-            if port[1] in self.interfaces(receiver) and not self.drop(name, receiver, action):
-                entry = (self.now + self.delay_s, next(self._order), receiver, port[1], datagram)
+            for interface in self.interfaces(receiver):
+                there = (receiver, interface)
+                if there == port or there in self._cut or segment(interface) != segment(port[1]):
+                    continue
+                entry = (self.now + self.delay_s, next(self._order), *there, datagram)
                 heapq.heappush(self._in_flight, entry)
 
     def _deliver_due(self) -> None:
@@ -178,3 +202,44 @@ class Network:
     def _is_master(self, name: str, key: VirtualHostKey) -> bool:
         statuses = self.nodes[name].status().virtual_hosts
         return any(s.key == key and s.state is State.MASTER for s in statuses)
+
+
+def host(
+    interface: str = "outside",
+    advskew: int = 0,
+    vhid: int = 1,
+    password: str = "secret",
+    addresses: tuple[str, ...] = ("192.0.2.1",),
+    advbase: int = 1,
+    groups: tuple[str, ...] = ("carp",),
+) -> VirtualHostConfig:
+    return VirtualHostConfig(
+        interface=interface,
+        vhid=vhid,
+        advbase=advbase,
+        advskew=advskew,
+        password=password,
+        addresses=tuple(ip_address(a) for a in addresses),
+        groups=groups,
+    )
+
+
+def pair(
+    dialect: Dialect,
+    preempt: bool = True,
+    skews: tuple[int, int] = (0, 100),
+    extensions: Extensions | None = None,
+    settled_s: float = 6.0,
+) -> Network:
+    """Two firewalls on an outside and an inside segment, started 0.2 s apart, settled."""
+    network = Network()
+    for number, skew in enumerate(skews, start=1):
+        hosts = [host("outside", skew), host("inside", skew)]
+        network.add(f"fw{number}", hosts, dialect, preempt, extensions=extensions)
+        network.run_for(0.2)
+    network.run_until(settled_s)
+    return network
+
+
+def states(network: Network, name: str) -> tuple[State, State]:
+    return network.state(name, "outside"), network.state(name, "inside")
