@@ -1,4 +1,4 @@
-"""One interface that carries virtual hosts: what carpd has on it while it exists."""
+"""One port that carries virtual hosts: what carpd has on it while it exists."""
 
 from __future__ import annotations
 
@@ -31,10 +31,21 @@ class Carpdev:
         self._hosts = {host.vhid: host for host in hosts}
         self._netlink = netlink
         self._macs: dict[int, VirtualMac] = {}
+        self._held: set[int] = set()
         self._sources: dict[int, Address] = {}
         families = {family for host in hosts for family in host.families}
         self.socket = CarpSocket(link.name, link.index, sorted(families))
         self.read_addresses()
+
+    @property
+    def held(self) -> tuple[int, ...]:
+        """The vhids whose addresses are here."""
+        return tuple(sorted(self._held))
+
+    @property
+    def sources(self) -> tuple[Address, ...]:
+        """The interface's own addresses that its advertisements come from."""
+        return tuple(self._sources.values())
 
     def create_macvlans(self, journal: Journal) -> None:
         """Make the virtual MACs, written down first so that they can be taken back."""
@@ -76,9 +87,11 @@ class Carpdev:
         )
 
     def take(self, vhid: int) -> None:
+        self._held.add(vhid)
         self._macs[vhid].take()
 
     def release(self, vhid: int) -> None:
+        self._held.discard(vhid)
         self._macs[vhid].release()
 
     def announce(self, action: Announce) -> None:

@@ -3,12 +3,13 @@
 The requests:
 
     {"command": "status"}
-    {"command": "demote", "delta": 240}
+    {"command": "demote", "delta": 1, "group": "outside"}
     {"command": "down", "vhid": 1}, and "up"
     {"command": "force", "vhid": 1, "state": "MASTER"}, or "BACKUP"
     {"command": "events", "follow": true}
 
-"vhid" takes an "interface" beside it where it alone is ambiguous. The answer is {"ok": true, ...}
+"vhid" takes an "interface" beside it where it alone is ambiguous; "group" may be left out, the
+group is "carp" then. The answer is {"ok": true, ...}
 or {"ok": false, "error": one sentence}; after that of "events" come lines of carplab.daemon.events.
 """
 

@@ -6,9 +6,12 @@ Each line has monotonic_s, wall_s and kind; the rest depends on the kind:
     transition    interface, vhid, old, new, reason (the BSD kernels' words)
     demotion      group, old, new, reason
     carrier       interface, new ("up" or "down")
+    port          interface (a failover set), new (the one it works through now)
     sent          interface, vhid, family, ok, advbase, advskew, demote
     heard         interface, vhid, source, advbase, advskew, demote
     rejected      interface, source, statistic, count (since the last such line)
+    hook          interface, vhid, command, exit_code (-N after signal N), length_ms; when it ended,
+                  or with exit_code 127 and a reason when it could not start
     error         interface, vhid (where it is about one), reason
 """
 

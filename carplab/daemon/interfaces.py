@@ -1,10 +1,16 @@
-"""The interfaces that carry virtual hosts: they come and go, and carpd follows."""
+"""The interfaces that carry virtual hosts: they come and go, and carpd follows.
+
+Two sorts of names meet here. A port is an interface of the kernel's. What a virtual host calls its
+interface is either a port or a failover set, which works through one of its ports at a time: the
+first, in the order of the configuration, that has its carrier.
+"""
 
 from __future__ import annotations
 
 import selectors
 from collections.abc import Callable
 
+from carplab.carp.packet import Address
 from carplab.daemon import vmac
 from carplab.daemon.carpdev import Carpdev
 from carplab.daemon.config import DaemonConfig
@@ -23,10 +29,11 @@ from carplab.errors import CarplabError
 
 
 class Interfaces:
-    """Follows the configured interfaces.
+    """Follows the configured interfaces, and chooses the port of each failover set.
 
-    `link_changed` is called with a name and whether frames can pass, at first and at each change;
-    `frames_arrived` when something can be read from an interface's socket.
+    `link_changed` is called with an interface's name and whether frames can pass, at first and at
+    each change; `moved` when a set that can pass frames went on to another port, with the port it
+    left; `frames_arrived` when something can be read from a port's socket.
     """
 
     def __init__(
@@ -37,6 +44,7 @@ class Interfaces:
         reporter: Reporter,
         selector: selectors.BaseSelector,
         link_changed: Callable[[str, bool], None],
+        moved: Callable[[str, Carpdev], None],
         frames_arrived: Callable[[str, Carpdev], None],
     ) -> None:
         self._config = config
@@ -45,32 +53,46 @@ class Interfaces:
         self._reporter = reporter
         self._selector = selector
         self._link_changed = link_changed
+        self._moved = moved
         self._frames_arrived = frames_arrived
-        self._present: dict[str, Carpdev] = {}
-        self._up: dict[str, bool] = {}
+        self._owners = {
+            port: interface for interface in config.interfaces for port in config.ports(interface)
+        }
+        self._present: dict[str, Carpdev] = {}  # by port
+        self._used: dict[str, Carpdev] = {}  # by interface
+        self._up: dict[str, bool] = {}  # by interface
         # it listens before anything is looked at, so that no change falls in between
         self._watch = RouteWatch()
         selector.register(self._watch, selectors.EVENT_READ, self._read_news)
 
     def get(self, name: str) -> Carpdev | None:
-        """The interface of this name, or None while it does not exist."""
-        return self._present.get(name)
+        """The port an interface works through, or worked through last; None while there is none."""
+        return self._used.get(name)
+
+    def sent_by_another_port(self, name: str, source: Address) -> bool:
+        """Whether an advertisement that arrived was sent by this machine, through a port of the
+        same set that is not in use now.
+        """
+        return any(
+            source in carpdev.sources
+            for port in self._config.ports(name)
+            if (carpdev := self._present.get(port)) is not None and carpdev is not self.get(name)
+        )
 
     def attach_all(self) -> None:
-        """Set up every interface; all must exist. Raises CarplabError."""
+        """Set up every port; all must exist. Raises CarplabError."""
         for link in self._netlink.links():
-            if link.name in self._config.interfaces:
+            if link.name in self._owners:
                 self._attach(link)
 
     def tell_all(self) -> None:
         """Tell for the first time which of them are up."""
         for name in self._config.interfaces:
-            carpdev = self._present.get(name)
-            self._tell(name, carpdev is not None and carpdev.link.is_up)
+            self._choose_port(name)
 
     def close(self) -> None:
-        for name in tuple(self._present):
-            self._detach(name)
+        for port in tuple(self._present):
+            self._detach(port)
         self._watch.close()
 
     # News
@@ -85,28 +107,28 @@ class Interfaces:
         elif isinstance(news, Link):
             self._link_news(news)
         elif isinstance(news, LinkRemoved):
-            for name in self._names_of(news.index):
-                self._gone(name)
+            for port in self._ports_of(news.index):
+                self._gone(port)
         elif isinstance(news, AddressesChanged):
-            for name in self._names_of(news.index):
-                self._present[name].read_addresses()
+            for port in self._ports_of(news.index):
+                self._present[port].read_addresses()
 
     def _look_again(self) -> None:
         links = self._netlink.links()
         present = {link.index for link in links}
-        for name, carpdev in tuple(self._present.items()):
+        for port, carpdev in tuple(self._present.items()):
             if carpdev.link.index not in present:
-                self._gone(name)
+                self._gone(port)
         for link in links:
             self._link_news(link)
         for carpdev in self._present.values():
             carpdev.read_addresses()
 
     def _link_news(self, link: Link) -> None:
-        for name in self._names_of(link.index):
-            if name != link.name:
-                self._gone(name)
-        if link.name not in self._config.interfaces:
+        for port in self._ports_of(link.index):
+            if port != link.name:
+                self._gone(port)
+        if link.name not in self._owners:
             return
         carpdev = self._present.get(link.name)
         if carpdev is not None and carpdev.link.index != link.index:
@@ -116,31 +138,35 @@ class Interfaces:
             carpdev.link = link
         elif not self._came_back(link):
             return
-        self._tell(link.name, link.is_up)
+        self._choose_port(self._owners[link.name])
 
-    def _names_of(self, index: int) -> list[str]:
-        return [name for name, carpdev in self._present.items() if carpdev.link.index == index]
+    def _ports_of(self, index: int) -> list[str]:
+        return [port for port, carpdev in self._present.items() if carpdev.link.index == index]
 
     # Coming and going
 
     def _attach(self, link: Link) -> None:
+        interface = self._owners[link.name]
         try:
-            carpdev = Carpdev(link, self._config.virtual_hosts_on(link.name), self._netlink)
+            carpdev = Carpdev(link, self._config.virtual_hosts_on(interface), self._netlink)
             self._present[link.name] = carpdev
             self._selector.register(
                 carpdev.socket,
                 selectors.EVENT_READ,
-                lambda _: self._frames_arrived(link.name, carpdev),
+                lambda _: self._frames_arrived(interface, carpdev),
             )
             carpdev.create_macvlans(self._journal)
         except OSError as error:
             raise CarplabError(f"interface {link.name}: {vmac.explain(error)}") from None
 
-    def _detach(self, name: str) -> None:
-        carpdev = self._present.pop(name, None)
-        if carpdev is not None:
-            self._selector.unregister(carpdev.socket)
-            carpdev.close()
+    def _detach(self, port: str) -> None:
+        carpdev = self._present.pop(port, None)
+        if carpdev is None:
+            return
+        if self.get(self._owners[port]) is carpdev:
+            del self._used[self._owners[port]]
+        self._selector.unregister(carpdev.socket)
+        carpdev.close()
 
     def _came_back(self, link: Link) -> bool:
         try:
@@ -152,10 +178,38 @@ class Interfaces:
         log(f"{link.name} is back")
         return True
 
-    def _gone(self, name: str) -> None:
-        self._tell(name, False)
-        self._detach(name)
-        log(f"{name} is gone")
+    def _gone(self, port: str) -> None:
+        # those who let go of it need it once more
+        self._choose_port(self._owners[port], without=port)
+        self._detach(port)
+        log(f"{port} is gone")
+
+    # Which port, and what to tell
+
+    def _choose_port(self, name: str, without: str | None = None) -> None:
+        """Work through the first port that has its carrier, and tell what that changes."""
+        chosen = self._first_up(name, without)
+        if chosen is None:
+            self._tell(name, False)
+            return
+        left = self.get(name)
+        if chosen is left:
+            self._tell(name, True)
+            return
+        self._used[name] = chosen
+        if name in self._config.failover:
+            self._reporter.port(name, chosen.link.name)
+        if left is not None and self._up.get(name):
+            self._moved(name, left)
+        else:
+            self._tell(name, True)
+
+    def _first_up(self, name: str, without: str | None) -> Carpdev | None:
+        for port in self._config.ports(name):
+            carpdev = self._present.get(port)
+            if carpdev is not None and carpdev.link.is_up and port != without:
+                return carpdev
+        return None
 
     def _tell(self, name: str, up: bool) -> None:
         if self._up.get(name) != up:

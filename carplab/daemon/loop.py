@@ -24,6 +24,7 @@ from carplab.carp.actions import (
     ReleaseAddresses,
     SendAdvertisement,
     TakeAddresses,
+    Transition,
     VirtualHostKey,
 )
 from carplab.carp.frames import FrameError, parse_ip
@@ -32,6 +33,7 @@ from carplab.daemon import status, vmac
 from carplab.daemon.carpdev import Carpdev
 from carplab.daemon.config import DaemonConfig, check_addresses
 from carplab.daemon.control_server import ControlServer
+from carplab.daemon.hooks import Hooks
 from carplab.daemon.instance import Instance
 from carplab.daemon.interfaces import Interfaces
 from carplab.daemon.netlink import Interface, RouteSocket
@@ -68,7 +70,8 @@ def _start(config: DaemonConfig, stack: contextlib.ExitStack) -> Daemon:
     stack.callback(netlink.close)
     place = this_place()
     clean_up_remains(instance.state_path, place, netlink, log)
-    check_addresses(config, {name: _own_addresses(netlink, name) for name in config.interfaces})
+    ports = [port for interface in config.interfaces for port in config.ports(interface)]
+    check_addresses(config, {port: _own_addresses(netlink, port) for port in ports})
     journal = Journal(instance.state_path, place)
     stack.callback(journal.take_back, netlink)
     journal.set_sysctls(vmac.HOST_SYSCTLS)
@@ -86,6 +89,7 @@ class Daemon:
         self._node = Node(config.node, lambda: int.from_bytes(os.urandom(8), "big"))
         self._reporter = Reporter()
         self._selector = selectors.SelectSelector()
+        self._hooks = Hooks(config.name, config.hooks, self._selector, self._reporter.hook)
         self._interfaces = Interfaces(
             config,
             netlink,
@@ -93,6 +97,7 @@ class Daemon:
             self._reporter,
             self._selector,
             self._link_changed,
+            self._moved,
             self._receive,
         )
         self._control: ControlServer | None = None
@@ -137,6 +142,7 @@ class Daemon:
 
     def close(self) -> None:
         """Let go of everything but what the journal takes back."""
+        self._hooks.close()
         if self._control is not None:
             self._control.close()
         self._interfaces.close()
@@ -172,19 +178,38 @@ class Daemon:
         self._node.link_changed(name, up, now)
         self._perform_actions()
 
+    def _moved(self, name: str, left: Carpdev) -> None:
+        """A failover set went on to another port: its MASTERs move from the port that was left."""
+        held = left.held
+        for vhid in held:
+            self._take(VirtualHostKey(name, vhid))
+        self._node.link_moved(name, time.monotonic())
+        self._perform_actions()
+        # last, because it takes longest and nobody waits for it
+        for vhid in held:
+            self._release(VirtualHostKey(name, vhid), left)
+
     def _receive(self, name: str, carpdev: Carpdev) -> None:
         for _ in range(_FRAMES_AT_ONCE):
             packet = carpdev.socket.receive()
             if packet is None:
                 return
-            now = time.monotonic()
-            try:
-                datagram = parse_ip(packet)
-            except FrameError:
-                self._node.reject(name, "hdrops", None, now)
-            else:
-                self._node.receive_datagram(name, datagram, now)
-            self._perform_actions()
+            # the other ports of a failover set are on the same segment and hear everything too
+            if carpdev is self._interfaces.get(name):
+                self._receive_packet(name, packet)
+
+    def _receive_packet(self, name: str, packet: bytes) -> None:
+        now = time.monotonic()
+        try:
+            datagram = parse_ip(packet)
+        except FrameError:
+            self._node.reject(name, "hdrops", None, now)
+        else:
+            # what left through the other port just before the set moved is no other MASTER's
+            if self._interfaces.sent_by_another_port(name, datagram.source):
+                return
+            self._node.receive_datagram(name, datagram, now)
+        self._perform_actions()
 
     def _handle(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer a client of the control socket. Raises ValueError with a sentence."""
@@ -200,6 +225,7 @@ class Daemon:
     def _perform_actions(self) -> None:
         while (action := self._node.next_action()) is not None:
             self._perform(action)
+        self._hooks.start_waiting()
 
     def _perform(self, action: Action) -> None:
         if isinstance(action, SendAdvertisement):
@@ -207,11 +233,13 @@ class Daemon:
         elif isinstance(action, TakeAddresses):
             self._take(action.key)
         elif isinstance(action, ReleaseAddresses):
-            self._try(action.key, "release", lambda carpdev: carpdev.release(action.key.vhid))
+            self._release(action.key, self._interfaces.get(action.key.interface))
         elif isinstance(action, Announce):
-            self._try(action.key, "announce", lambda carpdev: carpdev.announce(action))
+            self._announce(action)
         else:
             self._reporter.noted(action)
+            if isinstance(action, Transition):
+                self._hooks.note(action)
 
     def _send(self, action: SendAdvertisement) -> None:
         carpdev = self._interfaces.get(action.key.interface)
@@ -225,19 +253,26 @@ class Daemon:
         self._reporter.sent(action, ok, now)
 
     def _take(self, key: VirtualHostKey) -> None:
-        if self._try(key, "take", lambda carpdev: carpdev.take(key.vhid)):
+        carpdev = self._interfaces.get(key.interface)
+        if carpdev is None or self._try(key, "take", lambda: carpdev.take(key.vhid)):
             return
         # a MASTER without its addresses would keep everybody else from serving them
         with contextlib.suppress(TransitionError):
             self._node.disable(key, time.monotonic())
 
-    def _try(self, key: VirtualHostKey, what: str, attempt: Callable[[Carpdev], None]) -> bool:
-        """Whether it worked, or there is no interface any more to do it on."""
-        carpdev = self._interfaces.get(key.interface)
-        if carpdev is None:
-            return True
+    def _release(self, key: VirtualHostKey, carpdev: Carpdev | None) -> None:
+        if carpdev is not None:
+            self._try(key, "release", lambda: carpdev.release(key.vhid))
+
+    def _announce(self, action: Announce) -> None:
+        carpdev = self._interfaces.get(action.key.interface)
+        if carpdev is not None:
+            self._try(action.key, "announce", lambda: carpdev.announce(action))
+
+    def _try(self, key: VirtualHostKey, what: str, attempt: Callable[[], None]) -> bool:
+        """Whether it worked for the virtual host."""
         try:
-            attempt(carpdev)
+            attempt()
         except (OSError, CarplabError) as error:
             why = vmac.explain(error) if isinstance(error, OSError) else str(error)
             self._reporter.error(key, f"cannot {what} the addresses: {why}")

@@ -32,10 +32,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run in the foreground until SIGTERM or SIGINT")
-    run.add_argument("config", type=Path, metavar="CONFIG.toml")
-    status = commands.add_parser("status", help="show the virtual hosts")
+    described = "`python3 -m pydoc carplab.daemon.config` describes it"
+    run.add_argument("config", type=Path, metavar="CONFIG.toml", help=described)
+    status = commands.add_parser("status", help="show the virtual hosts and the demotion")
     status.add_argument("--json", action="store_true", help="as one JSON object")
-    demote = commands.add_parser("demote", help="change the demotion by +N or -N")
+    demote = commands.add_parser("demote", help="change a group's demotion by +N or -N")
+    demote.add_argument("group", nargs="?", metavar="GROUP", help="which interface group (default: carp)")
     demote.add_argument("delta", metavar="+N|-N", type=_signed)
     for name, what in (("down", "take a virtual host out"), ("up", "let it run again")):
         commands.add_parser(name, help=what).add_argument("vhid", type=_vhid, metavar="VHID")
@@ -86,7 +88,8 @@ def _show_events(path: Path, follow: bool) -> None:
 
 def _order(options: argparse.Namespace) -> dict[str, Any]:
     if options.command == "demote":
-        return {"command": "demote", "delta": options.delta}
+        group = {"group": options.group} if options.group else {}
+        return {"command": "demote", "delta": options.delta, **group}
     order = {"command": options.command, **options.vhid}
     if options.command == "force":
         order["state"] = options.state.upper()

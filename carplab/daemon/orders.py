@@ -6,7 +6,7 @@ from typing import Any
 
 from carplab.carp.actions import VirtualHostKey
 from carplab.carp.node import Node, TransitionError
-from carplab.carp.virtual_host import State
+from carplab.carp.virtual_host import DEFAULT_GROUP, State
 
 
 def obey(node: Node, request: dict[str, Any], now: float) -> None:
@@ -14,7 +14,7 @@ def obey(node: Node, request: dict[str, Any], now: float) -> None:
     command = request.get("command")
     try:
         if command == "demote":
-            node.demote(_whole_number(request, "delta"), "carpd demote", now)
+            node.demote(_whole_number(request, "delta"), "carpd demote", now, _group(request))
         elif command == "down":
             node.disable(_key(node, request), now)
         elif command == "up":
@@ -46,6 +46,13 @@ def _whole_number(request: dict[str, Any], key: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{key} {value!r} is not a whole number")
     return value
+
+
+def _group(request: dict[str, Any]) -> str:
+    group = request.get("group", DEFAULT_GROUP)
+    if not isinstance(group, str):
+        raise ValueError(f"group {group!r} is not a text")
+    return group
 
 
 def _forced_state(request: dict[str, Any]) -> State:

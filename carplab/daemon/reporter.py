@@ -17,6 +17,7 @@ from carplab.carp.actions import (
 )
 from carplab.carp.packet import Advertisement
 from carplab.daemon.events import EventLog
+from carplab.daemon.hooks import HookResult
 
 
 def log(sentence: str) -> None:
@@ -44,6 +45,27 @@ class Reporter:
 
     def carrier(self, interface: str, up: bool, at_s: float) -> None:
         self.events.add("carrier", at_s, interface=interface, new="up" if up else "down")
+
+    def port(self, interface: str, port: str) -> None:
+        """A failover set works through another port."""
+        log(f"{interface} works through {port}")
+        self.events.add("port", time.monotonic(), interface=interface, new=port)
+
+    def hook(self, result: HookResult) -> None:
+        """A command of the user's is over, or could not start."""
+        command = " ".join(result.command)
+        if result.exit_code != 0:
+            why = f" ({result.reason})" if result.reason else ""
+            log(f"{result.key}: `{command}` ended with {result.exit_code}{why}")
+        self.events.add(
+            "hook",
+            time.monotonic(),
+            **_key(result.key),
+            command=command,
+            exit_code=result.exit_code,
+            length_ms=round(1000 * result.length_s, 3),
+            reason=result.reason,
+        )
 
     def sent(self, action: SendAdvertisement, ok: bool, at_s: float) -> None:
         self.events.add(

@@ -7,6 +7,7 @@ from typing import Any
 
 from carplab import __version__
 from carplab.carp.node import NodeStatus, VirtualHostStatus
+from carplab.carp.virtual_host import DEFAULT_GROUP
 
 
 def report(name: str, node: NodeStatus, now: float) -> dict[str, Any]:
@@ -65,6 +66,8 @@ def _host_lines(host: dict[str, Any]) -> list[str]:
         skew += f" (demoted to {host['effective_advskew']})"
     down = "" if host["enabled"] else " (down)"
     lines = [f"\tcarp: {host['state']} vhid {host['vhid']} advbase {host['advbase']} {skew}{down}"]
+    if host["groups"] != [DEFAULT_GROUP]:
+        lines.append(f"\t\tgroups {', '.join(host['groups'])} demotion {host['demotion']}")
     for address in host["addresses"]:
         lines.append(f"\t\tinet{'6' if ':' in address else ''} {address}")
     return lines

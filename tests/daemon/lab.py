@@ -32,6 +32,18 @@ VIRTUAL_ADDRESS = "10.0.1.1"
 VIRTUAL_ADDRESS6 = "fd00:1::1"
 PASSWORD = "secret"
 
+# what a configuration has once, beside its virtual hosts
+WHOLE_KEYS = (
+    "dialect",
+    "preempt",
+    "failover",
+    "arp_balance",
+    "on_master",
+    "on_backup",
+    "on_init",
+    "link_up_delay",
+)
+
 _CLONE_NEWNET = 0x40000000
 _ETH_P_ALL = 0x0003
 _SO_TIMESTAMPNS = 35
@@ -331,15 +343,23 @@ class Lab:
         hosts: Iterable[Mapping[str, object]] = ({},),
         dialect: str = "openbsd-3.8",
         preempt: bool = True,
+        failover: Mapping[str, Iterable[str]] | None = None,
+        **others: object,
     ) -> Path:
-        """Write a configuration; each of `hosts` overrides what a virtual host has by default."""
+        """Write a configuration; each of `hosts` overrides what a virtual host has by default.
+
+        `failover` has the interfaces of each set by its name; `others` are further top-level keys.
+        """
         run_dir = json.dumps(str(self.run_dir))
         lines = [
             f'name = "{host.name}"',
             f'dialect = "{dialect}"',
             f"preempt = {str(preempt).lower()}",
             f"run_dir = {run_dir}",
+            *(f"{key} = {json.dumps(value)}" for key, value in others.items()),
         ]
+        for name, interfaces in (failover or {}).items():
+            lines += ["[[failover]]", f'name = "{name}"', f"interfaces = {json.dumps(interfaces)}"]
         for changes in hosts:
             lines.append("[[virtual_host]]")
             defaults: dict[str, object] = {
@@ -365,7 +385,7 @@ class Lab:
 
     def carpd(self, host: Host, **settings: Any) -> Carpd:
         """The same for one virtual host, given by the keys that differ, and wait until it runs."""
-        whole = {key: settings.pop(key) for key in ("dialect", "preempt") if key in settings}
+        whole = {key: settings.pop(key) for key in WHOLE_KEYS if key in settings}
         return self.launch(host, hosts=[settings], **whole).wait_until_running()
 
     def start(self, host: Host, *command: str, **options: Any) -> subprocess.Popen[bytes]:

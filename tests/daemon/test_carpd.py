@@ -546,6 +546,29 @@ def test_orders_of_the_user(lab: Lab) -> None:
     assert first.status()["state"] == "MASTER"
 
 
+def test_only_the_demoted_group_follows(lab: Lab, carpd_command: Any) -> None:
+    hosts = [
+        {"vhid": 1, "groups": ["red"]},
+        {"vhid": 2, "groups": ["carp", "blue"], "addresses": ["10.0.1.2"]},
+    ]
+    carpd = lab.launch(lab.firewall(1), hosts=hosts, dialect="openbsd").wait_until_running()
+    at = ("--socket", str(carpd.socket))
+    assert carpd_command(*at, "demote", "red", "+3").returncode == 0
+    assert carpd_command(*at, "demote", "red", "-1").returncode == 0
+    assert carpd.request("status")["demotions"] == {"carp": 0, "red": 2, "blue": 0}
+    assert [carpd.status(vhid)["demotion"] for vhid in (1, 2)] == [2, 0]
+    assert carpd.events("demotion")[-1]["group"] == "red"
+    table = carpd_command(*at, "status").stdout
+    assert "demotion carp 0, red 2, blue 0\n" in table
+    wrong = carpd_command(*at, "demote", "green", "+1")
+    assert wrong.returncode == 1
+    assert wrong.stderr == "carpd: no group green here, only carp, red, blue\n"
+    with pytest.raises(CarplabError, match="group 7 is not a text"):
+        carpd.request("demote", delta=1, group=7)
+    with pytest.raises(CarplabError, match=r"group \['red'\] is not a text"):
+        carpd.request("demote", delta=1, group=["red"])
+
+
 def test_the_commands_of_carpd(lab: Lab, carpd_command: Any) -> None:
     carpd = lab.carpd(lab.firewall(1))
     at = ("--socket", str(carpd.socket))

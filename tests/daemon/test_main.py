@@ -70,8 +70,11 @@ def test_the_status_table() -> None:
         "advskew": 0,
         "effective_advskew": 0,
         "addresses": ["10.0.1.1", "fd00:1::1"],
+        "groups": ["carp"],
+        "demotion": 240,
     }
     second = {**host, "vhid": 2, "state": "BACKUP", "advskew": 100, "effective_advskew": 240}
+    second |= {"groups": ["carp", "outside"]}
     other = {**host, "interface": "eth1", "state": "INIT", "interface_up": False, "enabled": False}
     report = {
         "name": "fw1",
@@ -89,6 +92,7 @@ def test_the_status_table() -> None:
         "        inet 10.0.1.1",
         "        inet6 fd00:1::1",
         "    carp: BACKUP vhid 2 advbase 1 advskew 100 (demoted to 240)",
+        "        groups carp, outside demotion 240",
         "        inet 10.0.1.1",
         "        inet6 fd00:1::1",
         "eth1: no carrier",
