@@ -41,6 +41,7 @@ SNOOPING = "snooping"
 SNOOPING_STRICT = "snooping-strict"
 LOOP = "loop"
 SEGMENT_KINDS = (OPENFLOW, BRIDGE, STP, STP_EDGE, RYU_STP, SNOOPING, SNOOPING_STRICT, LOOP)
+OPEN_VSWITCH_KINDS = (OPENFLOW, RYU_STP)  # the others are Linux bridges
 SPANNING_TREE_KINDS = (STP, RYU_STP, LOOP)  # their ports pass no frames for 2 forward delays
 DEFAULT_FORWARD_DELAY_S = 15  # IEEE 802.1D
 FORWARD_DELAYS_S = range(2, 31)  # what Linux takes; 802.1D itself begins at 4

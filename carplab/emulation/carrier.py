@@ -13,7 +13,8 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from carplab.errors import CarplabError
 
@@ -22,6 +23,7 @@ RTM_NEWLINK = 16  # linux/rtnetlink.h
 RTMGRP_LINK = 1
 IFLA_IFNAME = 3  # linux/if_link.h
 IFF_LOWER_UP = 0x10000  # linux/if.h
+ATTRIBUTE_TYPE = 0x3FFF  # NLA_TYPE_MASK: above are flags, linux/netlink.h
 RECEIVE_BYTES = 65536
 WAIT_S = 0.5
 
@@ -30,6 +32,15 @@ _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags
 _ATTRIBUTE = struct.Struct("=HH")  # struct rtattr: length, type
 
 OnCarrier = Callable[[float, str, str, bool], None]  # monotonic seconds, machine, interface, up
+
+
+@dataclass(frozen=True, slots=True)
+class LinkMessage:
+    """One RTM_NEWLINK: what it is about, and its attributes as they came."""
+
+    family: int
+    flags: int
+    attributes: bytes
 
 
 class CarrierWatcher:
@@ -106,6 +117,15 @@ class CarrierWatcher:
 def parse_links(data: bytes) -> list[tuple[str, bool]]:
     """Return (interface, has carrier) for each RTM_NEWLINK message in a netlink datagram."""
     links = []
+    for message in link_messages(data):
+        name = attribute(message.attributes, IFLA_IFNAME)
+        if name is not None:
+            links.append((name.rstrip(b"\0").decode(), bool(message.flags & IFF_LOWER_UP)))
+    return links
+
+
+def link_messages(data: bytes) -> Iterator[LinkMessage]:
+    """Yield the RTM_NEWLINK messages in a netlink datagram."""
     offset = 0
     while offset + _MESSAGE.size <= len(data):
         length, kind, _, _, _ = _MESSAGE.unpack_from(data, offset)
@@ -113,21 +133,19 @@ def parse_links(data: bytes) -> list[tuple[str, bool]]:
             break
         if kind == RTM_NEWLINK:
             body = data[offset + _MESSAGE.size : offset + length]
-            flags = _LINK.unpack_from(body)[3]
-            name = _attribute(body[_LINK.size :], IFLA_IFNAME)
-            if name is not None:
-                links.append((name.rstrip(b"\0").decode(), bool(flags & IFF_LOWER_UP)))
+            family, _, _, flags, _ = _LINK.unpack_from(body)
+            yield LinkMessage(family, flags, body[_LINK.size :])
         offset += _aligned(length)
-    return links
 
 
-def _attribute(data: bytes, wanted: int) -> bytes | None:
+def attribute(data: bytes, wanted: int) -> bytes | None:
+    """Return the payload of the attribute of this type, None where there is none."""
     offset = 0
     while offset + _ATTRIBUTE.size <= len(data):
         length, kind = _ATTRIBUTE.unpack_from(data, offset)
         if length < _ATTRIBUTE.size:
             return None
-        if kind == wanted:
+        if kind & ATTRIBUTE_TYPE == wanted:
             return data[offset + _ATTRIBUTE.size : offset + length]
         offset += _aligned(length)
     return None
@@ -145,7 +163,7 @@ def _netlink_socket(pid: int) -> socket.socket:
     def enter_and_open() -> None:
         try:
             _enter_namespace(pid)
-            opened.append(_link_socket())
+            opened.append(link_socket())
         except OSError as error:
             failed.append(error)
 
@@ -169,7 +187,8 @@ def _enter_namespace(pid: int) -> None:
         os.close(fd)
 
 
-def _link_socket() -> socket.socket:
+def link_socket() -> socket.socket:
+    """Open a socket that gets the news of all links of this thread's namespace."""
     sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
     sock.bind((0, RTMGRP_LINK))
     return sock

@@ -16,7 +16,7 @@ from typing import Any
 from carplab.emulation.priority import AHEAD_OF_TRAFFIC
 from carplab.emulation.words import last_words
 from carplab.errors import CarplabError
-from carplab.network import Network
+from carplab.network import OPENFLOW, Network
 
 START_DEADLINE_S = 20.0
 CONNECT_DEADLINE_S = 15.0
@@ -107,10 +107,12 @@ class ControllerClient:
         self._api_port = api_port
 
     def wait_connected(self, network: Network) -> None:
-        """Return when every switch is connected with all its ports."""
-        expected = {segment.name: set[str]() for segment in network.segments}
+        """Return when every OpenFlow switch is connected with all its ports."""
+        openflow = [segment.name for segment in network.segments if segment.kind == OPENFLOW]
+        expected = {name: set[str]() for name in openflow}
         for machine, segment_name in network.attachments():
-            expected[segment_name].add(machine)
+            if segment_name in expected:
+                expected[segment_name].add(machine)
         deadline_s = time.monotonic() + CONNECT_DEADLINE_S
         while True:
             switches = self._request("GET", "/v1/switches")["switches"]

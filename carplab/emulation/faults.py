@@ -1,4 +1,8 @@
-"""Makes faults and repairs them: those of the network by the controller, those of machines here.
+"""Makes faults and repairs them.
+
+Those of cables are the business of who looks after the segment's switch: the controller for
+OpenFlow switches, `carplab.emulation.bridge_faults` for Linux bridges. Those of machines are made
+here.
 
 An emulated machine shares the kernel with all others, and that kernel goes on forwarding whatever
 happens to the processes. So what a crashed or hung machine no longer does is taken from it at its
@@ -10,22 +14,23 @@ every link is down. daemon_kill: carpd alone is killed; the dead daemon's addres
 
 A machine that comes back has forgotten what its kernel knew: the virtual interfaces and neighbours.
 
-The time of a fault is that of its first effect: carpd gone, frozen or told to end; the switch's
-barrier answered. The time of a repair is when the last cable works again, or carpd was started.
+The time of a fault is that of its first effect: carpd gone, frozen or told to end; the carrier
+lost; the switch's barrier answered. The time of a repair is when the last cable works again, or
+carpd was started.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from carplab.emulation.carpd import Carpd
 from carplab.emulation.carrier import CarrierWatcher
-from carplab.emulation.controller import ControllerClient, Effect
+from carplab.emulation.controller import Effect
 from carplab.emulation.mininet_network import EmulatedNetwork
 from carplab.emulation.states import States
 from carplab.network import Network, interface_name
@@ -51,17 +56,29 @@ class _Active:
     number: int
 
 
+class CableFaults(Protocol):
+    """Who makes the faults of a segment's cables."""
+
+    def inject(self, kind: str, segment: str, host: str, **options: Any) -> Effect:
+        """Put a fault on the cable between `segment` and `host`."""
+        ...
+
+    def lift(self, identifier: int) -> Effect:
+        """Take away the fault whose "id" was in the answer."""
+        ...
+
+
 OnProcess = Callable[[float, str, str], None]  # monotonic seconds, firewall, what happened to carpd
 
 
 class FaultMaker:
-    """Makes the faults of a scenario, one at a time."""
+    """Makes the faults of a scenario, one at a time; `cable_faults` says who does, by segment."""
 
     def __init__(
         self,
         network: Network,
         emulated: EmulatedNetwork,
-        controller: ControllerClient,
+        cable_faults: Mapping[str, CableFaults],
         carriers: CarrierWatcher,
         carpds: dict[str, Carpd],
         states: States,
@@ -69,7 +86,7 @@ class FaultMaker:
     ) -> None:
         self._network = network
         self._emulated = emulated
-        self._controller = controller
+        self._cable_faults = cable_faults
         self._carriers = carriers
         self._carpds = carpds
         self._states = states
@@ -144,7 +161,7 @@ class FaultMaker:
         asked_s = time.monotonic()
 
         def inject(cable: tuple[str, str]) -> Effect:
-            return self._controller.inject(kind, *cable, **options)
+            return self._cable_faults[cable[0]].inject(kind, *cable, **options)
 
         with ThreadPoolExecutor(len(cables)) as pool:
             effects = list(pool.map(inject, cables))
@@ -160,8 +177,12 @@ class FaultMaker:
     def _lift(self, since_s: float) -> float:
         """Take the active faults of the network away; return when the last one was gone."""
         lifted, self._active = self._active, []
+
+        def lift(active: _Active) -> Effect:
+            return self._cable_faults[active.segment].lift(active.number)
+
         with ThreadPoolExecutor(len(lifted)) as pool:
-            effects = list(pool.map(self._controller.lift, (active.number for active in lifted)))
+            effects = list(pool.map(lift, lifted))
         return max(
             self._seen(active, up=True, since_s=since_s) or effect.monotonic_s
             for active, effect in zip(lifted, effects, strict=True)

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import random
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mininet.log import setLogLevel
 from mininet.net import Mininet
 
+from carplab.emulation import segments
 from carplab.emulation.registry import Registry
 from carplab.emulation.topology import NetworkTopo
 from carplab.errors import CarplabError
-from carplab.network import Network, port_name
+from carplab.network import (
+    FORWARD_DELAYS_S,
+    OPEN_VSWITCH_KINDS,
+    SPANNING_TREE_KINDS,
+    Network,
+    Segment,
+    port_name,
+)
 
 OVS_DEADLINE_S = 15
+FORWARDING_MARGIN_S = 25.0  # 802.1D's max age, and what a busy machine takes
+POLL_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -55,26 +66,44 @@ class EmulatedNetwork:
     def build(self) -> None:
         """Make switches, namespaces, cables. CarplabError when a name is taken or OVS refuses."""
         _refuse_taken_names(self._network)
-        macs = {
-            port_name(place, name): _random_mac() for name, place in self._network.attachments()
-        }
+        names = [*_port_names(self._network), *_bridge_names(self._network)]
+        macs = {name: _random_mac() for name in names}
         self._registry.add_interfaces(macs)
         setLogLevel("error")
         # Mininet.init() would raise limits in the machine's own sysctls, and leave them so.
         Mininet.inited = True
-        topology = NetworkTopo(self._network, self._datapath, self._registry.record.mark, macs)
+        mark = self._registry.record.mark
+        topology = NetworkTopo(_quick_to_forward(self._network), self._datapath, mark, macs)
         self._mininet = Mininet(topo=topology, controller=None, build=False)
         self._mininet.controllers.append(ControllerAddress(self._ofp_port))
         self._mininet.build()
         for node in self._mininet.hosts:
             self._registry.add_process(f"shell of {node.name}", node.pid)
         self._mininet.start()
-        missing = {segment.name for segment in self._network.segments} - _bridges()
-        if missing:
+        if missing := _open_vswitches(self._network) - _bridges(self._network):
             raise CarplabError(
                 f"Open vSwitch has not made the switch {', '.join(sorted(missing))}: see "
                 "/var/log/openvswitch/ovs-vswitchd.log"
             )
+
+    def wait_forwarding(self, check: Callable[[], None]) -> None:
+        """Return when every spanning tree forwards, with its forward delay as it shall be.
+
+        Until then the delay is the shortest that there is: nothing is measured yet. `check` is
+        called meanwhile and may raise.
+        """
+        trees = [each for each in _bridged(self._network) if each.kind in SPANNING_TREE_KINDS]
+        deadline_s = time.monotonic() + 2 * FORWARD_DELAYS_S[0] + FORWARDING_MARGIN_S
+        for segment in trees:
+            while blocked := segments.unsettled_ports(self._network, segment):
+                if time.monotonic() > deadline_s:
+                    raise CarplabError(
+                        f"the spanning tree of {segment.name} does not forward: {blocked}"
+                    )
+                check()
+                time.sleep(POLL_S)
+            for bridge in segments.bridge_names(segment):
+                segments.set_forward_delay(bridge, segment.forward_delay_s)
 
     def node(self, name: str) -> Any:
         """Return Mininet's node for a machine: `.pid` is a process in its namespace."""
@@ -103,16 +132,43 @@ class EmulatedNetwork:
         mininet.stop()
 
 
+def _quick_to_forward(network: Network) -> Network:
+    return replace(
+        network,
+        segments=tuple(
+            replace(segment, forward_delay_s=FORWARD_DELAYS_S[0])
+            if segment.kind in SPANNING_TREE_KINDS
+            else segment
+            for segment in network.segments
+        ),
+    )
+
+
+def _bridged(network: Network) -> list[Segment]:
+    return [each for each in network.segments if each.kind not in OPEN_VSWITCH_KINDS]
+
+
+def _open_vswitches(network: Network) -> set[str]:
+    return {each.name for each in network.segments if each.kind in OPEN_VSWITCH_KINDS}
+
+
+def _bridge_names(network: Network) -> list[str]:
+    return [name for segment in _bridged(network) for name in segments.bridge_names(segment)]
+
+
+def _port_names(network: Network) -> list[str]:
+    names = [port_name(segment, machine) for machine, segment in network.attachments()]
+    cables = [cable for segment in network.segments for cable in segments.loop_cables(segment)]
+    return names + [end for cable in cables for end in cable]
+
+
 def _refuse_taken_names(network: Network) -> None:
-    bridges = _bridges()
-    for segment in network.segments:
-        if segment.name in bridges:
-            raise CarplabError(
-                f"there is already a switch {segment.name!r} that is not of this run: "
-                f"remove it with 'ovs-vsctl del-br {segment.name}'"
-            )
-    names = [segment.name for segment in network.segments]
-    names += [port_name(segment, machine) for machine, segment in network.attachments()]
+    for name in sorted(_open_vswitches(network) & _bridges(network)):
+        raise CarplabError(
+            f"there is already a switch {name!r} that is not of this run: "
+            f"remove it with 'ovs-vsctl del-br {name}'"
+        )
+    names = [*_open_vswitches(network), *_bridge_names(network), *_port_names(network)]
     for name in names:
         if Path(f"/sys/class/net/{name}").exists():
             raise CarplabError(
@@ -121,7 +177,10 @@ def _refuse_taken_names(network: Network) -> None:
             )
 
 
-def _bridges() -> set[str]:
+def _bridges(network: Network) -> set[str]:
+    """Return the switches of Open vSwitch; none where the network has none of them."""
+    if not _open_vswitches(network):
+        return set()
     command = ["ovs-vsctl", "--timeout=10", "list-br"]
     try:
         output = subprocess.run(

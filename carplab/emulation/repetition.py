@@ -14,24 +14,26 @@ from pathlib import Path
 from typing import Any
 
 from carplab.emulation import probe
+from carplab.emulation.bridge_faults import BridgeFaults
 from carplab.emulation.capture import Capture
 from carplab.emulation.carpd import Carpd
 from carplab.emulation.carrier import CarrierWatcher
 from carplab.emulation.controller import ControllerClient, ControllerProcess
 from carplab.emulation.display import Display
 from carplab.emulation.experiment import Options
-from carplab.emulation.faults import FaultMaker
+from carplab.emulation.faults import CableFaults, FaultMaker
 from carplab.emulation.interruption import InterruptedRunError, Interruption
 from carplab.emulation.iperf import Iperf2Traffic, Iperf3Traffic
 from carplab.emulation.mininet_network import EmulatedNetwork
 from carplab.emulation.ping import PingTraffic
+from carplab.emulation.port_states import PortStateWatcher
 from carplab.emulation.probe import ProbeTraffic
 from carplab.emulation.registry import Registry
 from carplab.emulation.states import States
 from carplab.emulation.stream import StreamTraffic
 from carplab.emulation.traffic import Endpoint, Traffic
 from carplab.errors import CarplabError
-from carplab.network import interface_name
+from carplab.network import OPENFLOW, interface_name
 from carplab.recording import Origin, RunFolder, writing
 from carplab.scenario import Fault, Phases, Scenario
 
@@ -65,9 +67,8 @@ class Repetition:
         self._folder = folder
         self._phases = phases
         self._states = States(self._network)
-        self._controller = ControllerProcess(
-            plan.registry.run_dir / "controller.log", _controller_arguments(plan.options)
-        )
+        self._controller: ControllerProcess | None = None
+        self._port_states: PortStateWatcher | None = None
         self._emulated: EmulatedNetwork | None = None
         self._carriers: CarrierWatcher | None = None
         self._capture: Capture | None = None
@@ -121,21 +122,25 @@ class Repetition:
     # --- the steps ---
 
     def _build(self) -> None:
-        self._say("setup", "starting the controller")
-        self._controller.start()
-        pid = self._controller.pid
-        self._plan.registry.add_process("controller", pid)
-        self._plan.registry.add_tables(f"carplab_loss_{pid}_")
-        self._controller.wait_ready()
-        self._folder.write_run(controller=self._controller.framework)
-        self._plan.interruption.check()
+        openflow = [each.name for each in self._network.segments if each.kind == OPENFLOW]
+        if openflow:
+            self._start_controller()
         self._say("setup", "building the network")
+        ofp_port = self._controller.ofp_port if self._controller else 0
         self._emulated = EmulatedNetwork(
-            self._network, self._plan.registry, self._plan.datapath, self._controller.ofp_port
+            self._network, self._plan.registry, self._plan.datapath, ofp_port
         )
         self._emulated.build()
-        client = ControllerClient(self._controller.api_port)
-        client.wait_connected(self._network)
+        bridge_faults = BridgeFaults(self._network, self._plan.registry)
+        cable_faults: dict[str, CableFaults] = {
+            segment.name: bridge_faults for segment in self._network.segments
+        }
+        if self._controller:
+            client = ControllerClient(self._controller.api_port)
+            client.wait_connected(self._network)
+            cable_faults |= dict.fromkeys(openflow, client)
+        self._emulated.wait_forwarding(self._plan.interruption.check)
+        self._port_states = PortStateWatcher(self._network, self._on_port_state)
         carriers = self._watch_carriers(self._emulated)
         if self._plan.options.pcap:
             self._capture = Capture(self._folder.path, self._plan.registry.add_process)
@@ -148,12 +153,26 @@ class Repetition:
         self._faults = FaultMaker(
             self._network,
             self._emulated,
-            client,
+            cable_faults,
             carriers,
             self._carpds,
             self._states,
             self._on_process,
         )
+
+    def _start_controller(self) -> None:
+        self._say("setup", "starting the controller")
+        registry = self._plan.registry
+        controller = ControllerProcess(
+            registry.run_dir / "controller.log", _controller_arguments(self._plan.options)
+        )
+        self._controller = controller
+        controller.start()
+        registry.add_process("controller", controller.pid)
+        registry.add_tables(f"carplab_loss_{controller.pid}_")
+        controller.wait_ready()
+        self._folder.write_run(controller=controller.framework)
+        self._plan.interruption.check()
 
     def _watch_carriers(self, emulated: EmulatedNetwork) -> CarrierWatcher:
         self._carriers = CarrierWatcher(self._on_carrier)
@@ -278,7 +297,8 @@ class Repetition:
         if self._background_error:
             raise self._background_error
         _check_disk(self._folder.path)
-        self._controller.check()
+        if self._controller:
+            self._controller.check()
         for carpd in self._carpds.values():
             carpd.check()
         for traffic in self._traffic:
@@ -289,9 +309,12 @@ class Repetition:
     def _stop(self) -> None:
         """End everything, the last one started first; what one leaves does not keep the others."""
         with contextlib.ExitStack() as last_first:
-            last_first.callback(self._controller.stop)
+            if self._controller:
+                last_first.callback(self._controller.stop)
             if self._emulated:
                 last_first.callback(self._emulated.tear_down)
+            if self._port_states:
+                last_first.callback(self._port_states.stop)
             if self._carriers:
                 last_first.callback(self._carriers.stop)
             if self._capture:
@@ -344,6 +367,9 @@ class Repetition:
     def _on_carrier(self, at_s: float, host: str, interface: str, up: bool) -> None:
         segment = interface.removeprefix(f"{host}-")
         self._record(at_s, host, "carrier", segment=segment, detail="up" if up else "down")
+
+    def _on_port_state(self, at_s: float, host: str, segment: str, old: str, new: str) -> None:
+        self._record(at_s, host, "port-state", segment=segment, detail=f"{old} -> {new}")
 
     def _on_process(self, at_s: float, host: str, what: str) -> None:
         self._record(at_s, host, "process", detail=what)

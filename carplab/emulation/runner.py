@@ -18,7 +18,7 @@ from carplab.emulation.machine import Machine
 from carplab.emulation.registry import Registry
 from carplab.emulation.repetition import Plan, Repetition
 from carplab.errors import CarplabError
-from carplab.network import as_plain
+from carplab.network import OPEN_VSWITCH_KINDS, as_plain
 from carplab.recording import Origin, RunFolder, SeriesFolder
 from carplab.scenario import Phases, Scenario, draw_phases
 
@@ -33,14 +33,18 @@ def run(scenario: Scenario, options: Options) -> Path:
     says in run.json what happened. Nothing of it is left on the machine.
     """
     with Interruption() as interruption, Display(options.quiet) as display:
-        if openvswitch.ensure_running():
+        wants_openvswitch = any(
+            segment.kind in OPEN_VSWITCH_KINDS for segment in scenario.network.segments
+        )
+        if wants_openvswitch and openvswitch.ensure_running():
             display.show("started Open vSwitch, which did not run; it is left running")
         registry = Registry.acquire(scenario.experiment)
         try:
             for text in registry.left_over:
                 display.show(f"removed what a killed run had left: {text}")
             examined = machine.examine()
-            display.show(f"{examined.datapath} datapath: {examined.datapath_reason}")
+            if wants_openvswitch:
+                display.show(f"{examined.datapath} datapath: {examined.datapath_reason}")
             plan = Plan(scenario, options, examined.datapath, registry, interruption, display)
             return _Runner(plan, examined).run()
         finally:

@@ -16,14 +16,16 @@ from mininet.node import Host as MininetHost
 from mininet.node import OVSSwitch
 from mininet.topo import Topo
 
-from carplab.emulation import carpd_config
+from carplab.emulation import carpd_config, segments
 from carplab.emulation.machine import choose_datapath, try_kernel_datapath
 from carplab.errors import CarplabError
 from carplab.network import (
+    OPENFLOW,
     Host,
     InterfaceAddress,
     Network,
     Router,
+    Segment,
     interface_name,
     port_name,
 )
@@ -103,8 +105,9 @@ class Firewall(Machine):
 class NetworkTopo(Topo):  # type: ignore[misc]
     """The network as Mininet wants it: switches, machines and cables by name.
 
-    `datapath` is "kernel" or "user"; `mark` goes onto the bridges; `macs` gives the MAC address of
-    each switch port by its name, random ones where it is silent. With `carpd`, a path, each
+    `datapath` is "kernel" or "user"; `mark` goes onto the switches of Open vSwitch; `macs` gives
+    the MAC address of each switch port and Linux bridge by its name, random ones where it is
+    silent. With `carpd`, a path, each
     firewall runs that program, its configuration in `run_dir`.
     """
 
@@ -118,9 +121,13 @@ class NetworkTopo(Topo):  # type: ignore[misc]
         run_dir: Path = RUN_DIR,
     ) -> None:
         """Called by Topo's constructor with the constructor's arguments."""
+        macs = macs or {}
         for dpid, segment in enumerate(network.segments, start=1):
-            options = {"dpid": f"{dpid:x}", "datapath": datapath, "mark": mark}
-            self.addSwitch(segment.name, cls=Switch, **options)
+            if segment.kind == OPENFLOW:
+                options = {"dpid": f"{dpid:x}", "datapath": datapath, "mark": mark}
+                self.addSwitch(segment.name, cls=Switch, **options)
+            else:
+                self._add_bridges(segment, dpid, macs)
         for router in network.routers:
             daemon = _daemon_options(router, carpd, run_dir) if carpd else {}
             setup = router_commands(network, router, datapath)
@@ -129,7 +136,8 @@ class NetworkTopo(Topo):  # type: ignore[misc]
             setup = host_commands(host, datapath)
             self.addHost(host.name, cls=Machine, ip=None, commands=setup)
         for machine, segment_name in network.attachments():
-            self._plug(machine, segment_name, macs or {})
+            switch = segments.bridge_of(network, network.segment(segment_name), machine)
+            self._plug(machine, segment_name, switch, macs)
         for link in network.links:
             (left, _), (right, _) = link.ends
             names = {
@@ -138,12 +146,26 @@ class NetworkTopo(Topo):  # type: ignore[misc]
             }
             self.addLink(left, right, **names)
 
-    def _plug(self, machine: str, segment: str, macs: dict[str, str]) -> None:
+    def _add_bridges(self, segment: Segment, dpid: int, macs: dict[str, str]) -> None:
+        names = segments.bridge_names(segment)
+        for number, name in enumerate(names):
+            self.addSwitch(
+                name,
+                cls=segments.LinuxBridge,
+                dpid=f"{dpid:x}",  # Mininet wants one
+                options=segments.bridge_options(segment, number),
+                mac=macs.get(name, ""),
+            )
+        for left, right in segments.loop_cables(segment):
+            given = {"addr1": macs.get(left), "addr2": macs.get(right)}
+            self.addLink(*names, intfName1=left, intfName2=right, **given)
+
+    def _plug(self, machine: str, segment: str, switch: str, macs: dict[str, str]) -> None:
         port = port_name(segment, machine)
         options = {"intfName1": interface_name(machine, segment), "intfName2": port}
         if port in macs:
             options["addr2"] = macs[port]
-        self.addLink(machine, segment, **options)
+        self.addLink(machine, switch, **options)
 
 
 def _daemon_options(router: Router, carpd: str, run_dir: Path) -> dict[str, str]:
