@@ -37,7 +37,8 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="show the virtual hosts and the demotion")
     status.add_argument("--json", action="store_true", help="as one JSON object")
     demote = commands.add_parser("demote", help="change a group's demotion by +N or -N")
-    demote.add_argument("group", nargs="?", metavar="GROUP", help="which interface group (default: carp)")
+    which = "which interface group (default: carp)"
+    demote.add_argument("group", nargs="?", metavar="GROUP", help=which)
     demote.add_argument("delta", metavar="+N|-N", type=_signed)
     for name, what in (("down", "take a virtual host out"), ("up", "let it run again")):
         commands.add_parser(name, help=what).add_argument("vhid", type=_vhid, metavar="VHID")
