@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -98,6 +98,16 @@ class Segment:
         """A host with these addresses (with prefix length), connected and up."""
         host = Host(self, name, f"{self._prefix}-{name}", f"{name}-outside", f"p-{name}")
         self._add_namespace(host.namespace)
+        self._connect(host, *addresses)
+        return host
+
+    def add_cable(self, host: Host, *addresses: str) -> Host:
+        """A second cable from a host: the host again, with that one's interface and port."""
+        second = replace(host, interface=f"{host.interface}-2", port=f"{host.port}-2")
+        self._connect(second, *addresses)
+        return second
+
+    def _connect(self, host: Host, *addresses: str) -> None:
         _ip(
             f"-n {self.switch} link add {host.port} type veth "
             f"peer name {host.interface} netns {host.namespace}",
@@ -110,7 +120,6 @@ class Segment:
             ),
             f"-n {host.namespace} link set {host.interface} up",
         )
-        return host
 
     def delete(self) -> None:
         for namespace in self._namespaces:
