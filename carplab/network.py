@@ -5,14 +5,17 @@ written into the record of a run. It needs nothing but the standard library, so 
 `mn` can load it too.
 
 Interfaces are named after both ends: `fw1-outside` on the firewall, `outside-fw1` on the switch of
-the segment.
+the segment; with a second cable between the two, `fw1-outside-2` and `outside-fw1-2`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from enum import Enum
 from ipaddress import (
     IPv4Interface,
     IPv4Network,
@@ -22,6 +25,7 @@ from ipaddress import (
 from typing import Any, TypeVar
 
 from carplab.carp.dialect import DIALECTS
+from carplab.carp.extensions import Extensions, Settled
 from carplab.carp.node import NodeConfig, VirtualHostConfig
 from carplab.carp.packet import Address, master_down_s, timer_s
 from carplab.errors import UsageError
@@ -45,17 +49,25 @@ OPEN_VSWITCH_KINDS = (OPENFLOW, RYU_STP)  # the others are Linux bridges
 SPANNING_TREE_KINDS = (STP, RYU_STP, LOOP)  # their ports pass no frames for 2 forward delays
 DEFAULT_FORWARD_DELAY_S = 15  # IEEE 802.1D
 FORWARD_DELAYS_S = range(2, 31)  # what Linux takes; 802.1D itself begins at 4
+NO_NAT, STATIC_NAT, SYNCED_NAT = "none", "static", "synced"
+NATS = (NO_NAT, STATIC_NAT, SYNCED_NAT)
+SYNC = "sync"
+SYNC_ADDRESSES = (IPv4Interface("10.0.3.11/24"), IPv4Interface("10.0.3.12/24"))
 
 
 @dataclass(frozen=True)
 class VirtualHost:
-    """One CARP virtual host on a router's interface; interval = advbase + advskew/256 s."""
+    """One CARP virtual host on a router's interface; interval = advbase + advskew/256 s.
+
+    `groups` are the interface groups whose demotion counts for it.
+    """
 
     vhid: int
     addresses: tuple[Address, ...]
     advbase: int = 1
     advskew: int = 0
     password: str = ""
+    groups: tuple[str, ...] = ("carp",)
 
     @property
     def interval_s(self) -> float:
@@ -70,28 +82,62 @@ class VirtualHost:
 
 @dataclass(frozen=True)
 class Interface:
-    """A router's interface on a segment, with its own addresses and its virtual hosts."""
+    """A router's interface on a segment, with its own addresses and its virtual hosts.
+
+    `cable` counts the router's cables to that segment, from 1.
+    """
 
     segment: str
     addresses: tuple[InterfaceAddress, ...]
     virtual_hosts: tuple[VirtualHost, ...] = ()
+    cable: int = 1
+
+
+@dataclass(frozen=True)
+class FailoverSet:
+    """Cables of a router to one segment that carry its virtual hosts one at a time.
+
+    The first one that has carrier does, as with trunk(4)'s failover. Its virtual hosts are those of
+    the interface of the first cable; `name` is what carpd calls the set.
+    """
+
+    name: str
+    segment: str
+    cables: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Router:
-    """A machine that forwards and runs carpd; `preempt` and `dialect` hold for all of it."""
+    """A machine that forwards and runs carpd; everything but the interfaces holds for all of it.
+
+    nat: "none"; "static" translates the inside's addresses to the outside's virtual address;
+    "synced" also shares the connections with the other firewall. tcp_loose: a connection met in its
+    middle is taken up (nf_conntrack_tcp_loose).
+    """
 
     name: str
     interfaces: tuple[Interface, ...]
     preempt: bool = True
     dialect: str = DEFAULT_DIALECT
+    arp_balance: bool = False
+    extensions: Extensions = field(default_factory=Extensions)
+    nat: str = "none"
+    tcp_loose: bool = True
+    failover_sets: tuple[FailoverSet, ...] = ()
 
-    def interface(self, segment: str) -> Interface:
+    def interface(self, segment: str, cable: int = 1) -> Interface:
         """Return the interface on `segment`; KeyError where there is none."""
         for interface in self.interfaces:
-            if interface.segment == segment:
+            if (interface.segment, interface.cable) == (segment, cable):
                 return interface
-        raise KeyError(segment)
+        raise KeyError(place_text(segment, cable))
+
+    def carp_interface(self, interface: Interface) -> str:
+        """Return what carpd calls this interface: its name, or its failover set's."""
+        for failover_set in self.failover_sets:
+            if failover_set.segment == interface.segment:
+                return failover_set.name
+        return interface_name(self.name, interface.segment, interface.cable)
 
 
 @dataclass(frozen=True)
@@ -110,6 +156,11 @@ class Host:
     segment: str
     addresses: tuple[InterfaceAddress, ...]
     routes: tuple[Route, ...] = ()
+
+    @property
+    def mac(self) -> str:
+        """The MAC address of its interface."""
+        return mac_address(self.addresses)
 
 
 @dataclass(frozen=True)
@@ -156,13 +207,23 @@ class Network:
         """Return the segment called `name`; UsageError naming those there are otherwise."""
         return _named(self.segments, name, "segment")
 
-    def attachments(self) -> Iterator[tuple[str, str]]:
-        """Yield (host, segment) for each cable between a machine and a switch."""
+    def attachments(self) -> Iterator[tuple[str, str, int]]:
+        """Yield (machine, segment, cable) for each cable between a machine and a switch."""
         for router in self.routers:
             for interface in router.interfaces:
-                yield router.name, interface.segment
+                yield router.name, interface.segment, interface.cable
         for host in self.hosts:
-            yield host.name, host.segment
+            yield host.name, host.segment, 1
+
+    def macs(self) -> dict[tuple[str, str, int], str]:
+        """Return the MAC address of each machine's interface, by machine, segment and cable."""
+        found = {
+            (router.name, interface.segment, interface.cable): mac_address(interface.addresses)
+            for router in self.routers
+            for interface in router.interfaces
+        }
+        found.update({(host.name, host.segment, 1): host.mac for host in self.hosts})
+        return found
 
     def virtual_hosts(self) -> Iterator[tuple[Router, Interface, VirtualHost]]:
         """Yield every virtual host with the router and interface that carry it."""
@@ -175,54 +236,110 @@ class Network:
         """Return the longest master-down time of any virtual host, seconds."""
         return max(virtual_host.master_down_s for _, _, virtual_host in self.virtual_hosts())
 
+    def hold_s(self) -> float:
+        """Return the longest time for which carpd is told to hold a restored interface back."""
+        return max(
+            router.extensions.link_up_delay_s + router.extensions.bulk_hold_s
+            for router in self.routers
+        )
+
     def interval_s(self) -> float:
         """Return the longest advertisement interval of any virtual host, seconds."""
         return max(virtual_host.interval_s for _, _, virtual_host in self.virtual_hosts())
 
 
-def interface_name(host: str, segment: str) -> str:
+def interface_name(host: str, segment: str, cable: int = 1) -> str:
     """Return the name of the interface of `host` on `segment`, or on that direct link."""
-    return f"{host}-{segment}"
+    return plug_name(f"{host}-{segment}", cable)
 
 
-def port_name(segment: str, host: str) -> str:
+def port_name(segment: str, host: str, cable: int = 1) -> str:
     """Return the name of the port of `segment`'s switch that `host` is plugged into."""
-    return f"{segment}-{host}"
+    return f"{segment}-{plug_name(host, cable)}"
+
+
+def plug_name(host: str, cable: int) -> str:
+    """Return what a segment's switch calls a cable of `host`: its name, `fw1-2` for the second."""
+    return host if cable == 1 else f"{host}-{cable}"
 
 
 def place_text(segment: str, cable: int) -> str:
-    """Return what events.csv calls a cable's end: `outside`, `outside/2` for the second cable."""
+    """Return how a run's record names a cable: by its segment, `outside/2` for the second there."""
     return segment if cable == 1 else f"{segment}/{cable}"
 
 
-def preferred_router(network: Network) -> str:
-    """Return the router that is MASTER of every virtual host while nothing is wrong.
+def mac_address(addresses: Sequence[InterfaceAddress]) -> str:
+    """Return the MAC address of the interface with these addresses: the same in every run.
 
-    It is the one with the shortest advertisement interval. UsageError when two tie or when it is
-    not the same one everywhere: then the network has no state that counts as whole.
+    02:00, locally administered, and the four bytes of its first IPv4 address; without one, the
+    first four of a hash of its first IPv6 address.
     """
-    winners: dict[tuple[str, int], str] = {}
+    for address in addresses:
+        if isinstance(address, IPv4Interface):
+            return _mac(address.ip.packed)
+    return _mac(hashlib.sha256(addresses[0].ip.packed).digest()[:4])
+
+
+def _mac(tail: bytes) -> str:
+    return ":".join(f"{byte:02x}" for byte in b"\x02\x00" + tail)
+
+
+def preferred_interfaces(network: Network) -> dict[tuple[str, int], tuple[str, int]]:
+    """Return who is MASTER of each (segment, vhid) while nothing is wrong: (router, cable).
+
+    It is where the advertisement interval is the shortest. UsageError when two tie.
+    """
+    winners: dict[tuple[str, int], tuple[str, int]] = {}
     best: dict[tuple[str, int], float] = {}
     for router, interface, virtual_host in network.virtual_hosts():
         key = (interface.segment, virtual_host.vhid)
         if key in best and best[key] == virtual_host.interval_s:
+            winner, cable = winners[key]
+            there = place_text(interface.segment, interface.cable)
+            own = winner == router.name
             raise UsageError(
-                f"{winners[key]} and {router.name} advertise vhid {key[1]} on {key[0]} "
-                "equally often: give one of them a higher advskew, "
-                f"as in --set {router.name}.advskew=100"
+                f"{winner} on {place_text(key[0], cable)} and {router.name} on {there} advertise "
+                f"vhid {key[1]} equally often: give one of them a higher advskew, "
+                f"as in --set {router.name}{'.' + there if own else ''}.advskew=100"
             )
         if key not in best or virtual_host.interval_s < best[key]:
-            best[key], winners[key] = virtual_host.interval_s, router.name
-    names = sorted(set(winners.values()))
-    if len(names) != 1:
-        places = ", ".join(
-            f"{name} on {segment} (vhid {vhid})" for (segment, vhid), name in winners.items()
-        )
-        raise UsageError(
-            f"no firewall is preferred everywhere, but {places}: "
-            "give one firewall the lowest advbase and advskew on every segment"
-        )
-    return names[0]
+            best[key], winners[key] = virtual_host.interval_s, (router.name, interface.cable)
+    return winners
+
+
+def preferred_masters(network: Network) -> dict[tuple[str, int], str]:
+    """Return the router that is MASTER of each (segment, vhid) while nothing is wrong."""
+    return {key: router for key, (router, _) in preferred_interfaces(network).items()}
+
+
+def preferred_router(network: Network) -> str:
+    """Return the router that matters most, which faults strike by default.
+
+    It is the one preferred everywhere; where several virtual hosts share an address, each with a
+    MASTER of its own, the first router. UsageError when without such balancing no router is
+    preferred everywhere: then the network has no state that counts as whole.
+    """
+    winners = preferred_masters(network)
+    names = set(winners.values())
+    if len(names) == 1:
+        return names.pop()
+    if _is_balanced(network):
+        return network.routers[0].name
+    places = ", ".join(
+        f"{name} on {segment} (vhid {vhid})" for (segment, vhid), name in winners.items()
+    )
+    raise UsageError(
+        f"no firewall is preferred everywhere, but {places}: "
+        "give one firewall the lowest advbase and advskew on every segment"
+    )
+
+
+def _is_balanced(network: Network) -> bool:
+    """Whether on every segment each virtual host has a preferred router of its own."""
+    masters: dict[str, list[str]] = {}
+    for (segment, _), router in preferred_masters(network).items():
+        masters.setdefault(segment, []).append(router)
+    return all(1 < len(names) == len(set(names)) for names in masters.values())
 
 
 # --- validation ---
@@ -239,10 +356,13 @@ def validate(network: Network) -> None:
         for interface in router.interfaces:
             _check_addresses(network, router.name, interface.segment, interface.addresses)
             _check_virtual_hosts(network, router, interface)
+        _check_failover_sets(router)
+        _check_node(router)
     for host in network.hosts:
         _check_addresses(network, host.name, host.segment, host.addresses)
     _check_unique_addresses(network)
     _check_links(network)
+    _check_nat(network)
 
 
 def _check_names(network: Network) -> None:
@@ -259,16 +379,17 @@ def _check_names(network: Network) -> None:
         if not name.isidentifier() or not name.isascii():
             raise UsageError(f"{name!r} is no usable name: take ASCII letters, digits and _")
     attachments = list(network.attachments())
-    attachments += [(router, link.name) for link in network.links for router, _ in link.ends]
-    for machine, place in attachments:
-        if len(interface_name(machine, place)) > LONGEST_INTERFACE_NAME:
+    attachments += [(router, link.name, 1) for link in network.links for router, _ in link.ends]
+    for machine, place, cable in attachments:
+        name = interface_name(machine, place, cable)
+        if len(name) > LONGEST_INTERFACE_NAME:
             raise UsageError(
-                f"the interface name {interface_name(machine, place)!r} has more than "
+                f"the interface name {name!r} has more than "
                 f"{LONGEST_INTERFACE_NAME} characters: shorten {machine!r} or {place!r}"
             )
-        if attachments.count((machine, place)) > 1:
+        if attachments.count((machine, place, cable)) > 1:
             raise UsageError(
-                f"{machine} is plugged into {place} twice: one cable a segment is possible"
+                f"{machine} is plugged into {place} twice with cable {cable}: number its cables"
             )
 
 
@@ -306,10 +427,10 @@ def _check_addresses(
 
 
 def _check_virtual_hosts(network: Network, router: Router, interface: Interface) -> None:
-    where = f"{router.name} on {interface.segment}"
+    where = f"{router.name} on {place_text(interface.segment, interface.cable)}"
     seen: set[int] = set()
     for virtual_host in interface.virtual_hosts:
-        _check_virtual_host(router, interface.segment, virtual_host)
+        _check_virtual_host(router, interface, virtual_host)
         if virtual_host.vhid in seen:
             raise UsageError(
                 f"{where} has two virtual hosts with vhid {virtual_host.vhid}: "
@@ -318,7 +439,7 @@ def _check_virtual_hosts(network: Network, router: Router, interface: Interface)
         seen.add(virtual_host.vhid)
         prefixes = network.segment(interface.segment).prefixes
         for address in virtual_host.addresses:
-            if not any(address in prefix for prefix in prefixes):
+            if not address.is_link_local and not any(address in prefix for prefix in prefixes):
                 raise UsageError(
                     f"the virtual address {address} of {where} is outside the segment, "
                     f"which has {_listed(prefixes)}"
@@ -326,20 +447,57 @@ def _check_virtual_hosts(network: Network, router: Router, interface: Interface)
     _check_shared_vhids(network, interface)
 
 
-def _check_virtual_host(router: Router, segment: str, virtual_host: VirtualHost) -> None:
+def _check_virtual_host(router: Router, interface: Interface, virtual_host: VirtualHost) -> None:
     """The limits are the protocol's own."""
     try:
-        config = VirtualHostConfig(
-            interface_name(router.name, segment),
-            virtual_host.vhid,
-            virtual_host.addresses,
-            virtual_host.advbase,
-            virtual_host.advskew,
-            virtual_host.password,
-        )
+        config = _virtual_host_config(router, interface, virtual_host)
         NodeConfig((config,), DIALECTS[router.dialect])
     except ValueError as error:
-        raise UsageError(f"{router.name} on {segment}: {error}") from None
+        where = place_text(interface.segment, interface.cable)
+        raise UsageError(f"{router.name} on {where}: {error}") from None
+
+
+def _check_node(router: Router) -> None:
+    """What the virtual hosts of one machine must agree on."""
+    configs = tuple(
+        _virtual_host_config(router, interface, virtual_host)
+        for interface in router.interfaces
+        for virtual_host in interface.virtual_hosts
+    )
+    dialect = DIALECTS[router.dialect]
+    try:
+        NodeConfig(configs, dialect, router.preempt, router.arp_balance, router.extensions)
+    except ValueError as error:
+        raise UsageError(f"{router.name}: {error}") from None
+
+
+def _virtual_host_config(
+    router: Router, interface: Interface, virtual_host: VirtualHost
+) -> VirtualHostConfig:
+    return VirtualHostConfig(
+        router.carp_interface(interface),
+        virtual_host.vhid,
+        virtual_host.addresses,
+        virtual_host.advbase,
+        virtual_host.advskew,
+        virtual_host.password,
+        groups=virtual_host.groups,
+    )
+
+
+def _check_failover_sets(router: Router) -> None:
+    for failover_set in router.failover_sets:
+        where = f"the failover set {failover_set.name!r} of {router.name}"
+        there = [each for each in router.interfaces if each.segment == failover_set.segment]
+        if sorted(each.cable for each in there) != sorted(set(failover_set.cables)):
+            raise UsageError(
+                f"{where} has the cables {_listed(failover_set.cables)}: it takes each of the "
+                f"firewall's cables to {failover_set.segment} once"
+            )
+        if any(each.virtual_hosts for each in there if each.cable != failover_set.cables[0]):
+            raise UsageError(
+                f"{where} has virtual hosts on several cables: they belong to its first one"
+            )
 
 
 def _check_shared_vhids(network: Network, interface: Interface) -> None:
@@ -388,6 +546,37 @@ def _check_links(network: Network) -> None:
             network.router(router)
 
 
+def _check_nat(network: Network) -> None:
+    synced = [router.name for router in network.routers if router.nat == SYNCED_NAT]
+    for router in network.routers:
+        if router.nat not in NATS:
+            raise UsageError(
+                f"{router.nat!r} is no kind of NAT for {router.name}: known are {_listed(NATS)}"
+            )
+    if not synced:
+        return
+    if len(network.routers) != 2 or len(synced) != 2:
+        raise UsageError(
+            f"nat={SYNCED_NAT} needs exactly two firewalls, both with it: the network has "
+            f"{len(network.routers)}, {_listed(synced)} with it"
+        )
+    if not any(link.name == SYNC for link in network.links):
+        raise UsageError(f"nat={SYNCED_NAT} needs a link called {SYNC!r} between the firewalls")
+
+
+def with_sync_link(network: Network) -> Network:
+    """Return the network with a direct link between its two firewalls, if it has none yet."""
+    if any(link.name == SYNC for link in network.links):
+        return network
+    if len(network.routers) != 2:
+        raise UsageError(f"a sync link joins two firewalls, not {len(network.routers)}")
+    left, right = (
+        (router.name, address)
+        for router, address in zip(network.routers, SYNC_ADDRESSES, strict=True)
+    )
+    return replace(network, links=(*network.links, Link(SYNC, (left, right))))
+
+
 # --- settings ---
 
 
@@ -395,12 +584,15 @@ def apply_settings(network: Network, settings: Iterable[str]) -> Network:
     """Return the network with each `KEY=VALUE` applied, in order, and validated.
 
     KEY is a setting's name, with the machine, the segment or both in front where it is meant for
-    those only: `advbase=2`, `fw2.advskew=100`, `outside.password=x`, `fw1.outside.password=x`.
-    A segment's own settings are `segment.outside=stp` and `segment.outside.forward_delay=2`.
-    UsageError names what there is when a part is unknown.
+    those only: `advbase=2`, `fw2.advskew=100`, `outside.password=x`, `fw1.outside.password=x`. A
+    segment means all cables to it, `outside/2` the second ones. A segment's own settings are
+    `segment.outside=stp` and `segment.outside.forward_delay=2`. With nat=synced the firewalls get
+    their sync link. UsageError names what there is when a part is unknown.
     """
     for setting in settings:
         network = _apply_setting(network, setting)
+    if len(network.routers) == 2 and any(each.nat == SYNCED_NAT for each in network.routers):
+        network = with_sync_link(network)
     validate(network)
     return network
 
@@ -415,18 +607,16 @@ def _apply_setting(network: Network, setting: str) -> Network:
     known = {**_VIRTUAL_HOST_SETTINGS, **_INTERFACE_SETTINGS, **_ROUTER_SETTINGS}
     if name not in known:
         raise UsageError(f"unknown setting {name!r} in {setting!r}: known are {_listed(known)}")
-    router_name, segment_name = _places(network, places, setting)
+    router_name, place = _places(network, places, setting)
     value = _parsed(known[name], name, text, setting)
-    if name in _ROUTER_SETTINGS and segment_name:
-        raise UsageError(
-            f"{name} belongs to a whole firewall: leave {segment_name!r} out of {setting!r}"
-        )
-    if name in _INTERFACE_SETTINGS and not (router_name and segment_name):
+    if name in _ROUTER_SETTINGS and place:
+        raise UsageError(f"{name} belongs to a whole firewall: leave {place!r} out of {setting!r}")
+    if name in _INTERFACE_SETTINGS and not (router_name and place):
         raise UsageError(
             f"{name} belongs to one interface: write it as in fw1.outside.{name}={text}"
         )
     routers = tuple(
-        _change_router(router, segment_name, name, value)
+        _change_router(router, place, name, value)
         if router_name in (None, router.name)
         else router
         for router in network.routers
@@ -453,34 +643,45 @@ def _set_segment(network: Network, words: list[str], text: str, setting: str) ->
 
 
 def _places(network: Network, places: list[str], setting: str) -> tuple[str | None, str | None]:
+    """Return the firewall and the segment or cable (`outside`, `outside/2`) a setting is for."""
     routers = [router.name for router in network.routers]
     segments = [segment.name for segment in network.segments]
+    cables = [f"{segment}/{cable}" for _, segment, cable in network.attachments()]
     router_name: str | None = None
-    segment_name: str | None = None
+    cable_name: str | None = None
     for place in places:
-        if place in routers and router_name is None and segment_name is None:
+        if place in routers and router_name is None and cable_name is None:
             router_name = place
-        elif place in segments and segment_name is None:
-            segment_name = place
+        elif place in segments + cables and cable_name is None:
+            cable_name = place
         else:
             raise UsageError(
                 f"{place!r} in {setting!r} is no firewall or interface of the network: "
                 f"there are the firewalls {_listed(routers)} on the segments {_listed(segments)}, "
                 f"as in {routers[0]}.{segments[0]}"
             )
-    return router_name, segment_name
+    return router_name, cable_name
 
 
-def _change_router(router: Router, segment: str | None, name: str, value: Any) -> Router:
+def _change_router(router: Router, place: str | None, name: str, value: Any) -> Router:
+    if name in _EXTENSIONS:
+        return replace(router, extensions=_extended(router, _EXTENSIONS[name], value))
     if name in _ROUTER_SETTINGS:
         return replace(router, **{name: value})
     interfaces = tuple(
         _change_interface(interface, name, value)
-        if segment in (None, interface.segment)
+        if place in (None, interface.segment, f"{interface.segment}/{interface.cable}")
         else interface
         for interface in router.interfaces
     )
     return replace(router, interfaces=interfaces)
+
+
+def _extended(router: Router, name: str, value: Any) -> Extensions:
+    try:
+        return replace(router.extensions, **{name: value})
+    except ValueError as error:
+        raise UsageError(f"{router.name}: {error}") from None
 
 
 def _change_interface(interface: Interface, name: str, value: Any) -> Interface:
@@ -517,6 +718,23 @@ def _boolean(text: str) -> bool:
     return words[text.lower()]
 
 
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ValueError(text)
+    return seconds
+
+
+def _settled(text: str) -> Settled | None:
+    return None if text == "off" else Settled(text)
+
+
+def _nat(text: str) -> str:
+    if text not in NATS:
+        raise ValueError(text)
+    return text
+
+
 def _virtual_addresses(text: str) -> tuple[Address, ...]:
     return tuple(ipaddress.ip_address(part.strip()) for part in text.split(","))
 
@@ -533,7 +751,23 @@ _VIRTUAL_HOST_SETTINGS: dict[str, Callable[[str], Any]] = {
     "virtual_address": _virtual_addresses,
 }
 _INTERFACE_SETTINGS: dict[str, Callable[[str], Any]] = {"address": _interface_addresses}
-_ROUTER_SETTINGS: dict[str, Callable[[str], Any]] = {"preempt": _boolean, "dialect": str}
+_ROUTER_SETTINGS: dict[str, Callable[[str], Any]] = {
+    "preempt": _boolean,
+    "dialect": str,
+    "nat": _nat,
+    "tcp_loose": _boolean,
+    "arp_balance": _boolean,
+    "link_up_delay": _seconds,
+    "demote_until_settled": _settled,
+    "bulk_hold": _seconds,
+    "demotion_first": _boolean,
+}
+_EXTENSIONS = {  # setting -> its field of Extensions
+    "link_up_delay": "link_up_delay_s",
+    "demote_until_settled": "demote_until_settled",
+    "bulk_hold": "bulk_hold_s",
+    "demotion_first": "demotion_first",
+}
 _FIELDS = {"virtual_address": "addresses"}
 _EXPECTED = {
     "advbase": "a whole number of seconds is expected",
@@ -543,6 +777,13 @@ _EXPECTED = {
     "address": "an IP address with its prefix length is expected, as in 10.0.1.11/24",
     "preempt": "yes or no is expected",
     "forward_delay": "a whole number of seconds is expected",
+    "nat": f"{', '.join(NATS)} are possible",
+    "tcp_loose": "yes or no is expected",
+    "arp_balance": "yes or no is expected",
+    "link_up_delay": "a number of seconds is expected, 0 or more",
+    "demote_until_settled": "off, heard or heard_or_master is expected",
+    "bulk_hold": "a number of seconds is expected, 0 or more",
+    "demotion_first": "yes or no is expected",
 }
 
 
@@ -555,6 +796,8 @@ def as_plain(value: Any) -> Any:
         return {each.name: as_plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, (list, tuple)):
         return [as_plain(each) for each in value]
+    if isinstance(value, Enum):
+        return value.value
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return str(value)

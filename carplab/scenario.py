@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from carplab.errors import UsageError
-from carplab.network import Network, preferred_router, validate
+from carplab.network import Network, place_text, preferred_router, validate
 
 LINK_DOWN = "link_down"
 BLACKHOLE = "blackhole"
@@ -35,6 +35,8 @@ DIRECTIONS = ("from_host", "to_host", "both")
 class Fault:
     """One fault of a machine, or of its cable to `segment`, from `at_s` for `length_s` seconds.
 
+    `cable` says which one, where it has several to that segment.
+
     link_down: the cable is out. blackhole: frames vanish in `direction`, carrier stays. loss:
     `percent` of the frames to the host vanish. flap: the link goes down and up `count` times in
     `period_s` each, and is whole after count x period_s. crash: processes killed, every link down;
@@ -52,6 +54,12 @@ class Fault:
     percent: float = 0.0
     period_s: float = 0.0
     count: int = 0
+    cable: int = 1
+
+    @property
+    def place(self) -> str:
+        """The cable as a run's record names it; empty for a fault of a whole machine."""
+        return place_text(self.segment, self.cable)
 
 
 @dataclass(frozen=True)
@@ -147,14 +155,18 @@ def _check_fault(network: Network, fault: Fault, duration_s: float) -> None:
         )
     if fault.kind in MACHINE_FAULTS:
         network.router(fault.host)
-        if fault.segment:
-            raise UsageError(f"{fault.kind} strikes a whole machine: it has no segment")
+        if fault.segment or fault.cable != 1:
+            raise UsageError(f"{fault.kind} strikes a whole machine: it has no segment or cable")
         return
     network.segment(fault.segment)
-    places = [segment for host, segment in network.attachments() if host == fault.host]
-    if fault.segment not in places:
+    places = [
+        place_text(segment, cable)
+        for host, segment, cable in network.attachments()
+        if host == fault.host
+    ]
+    if fault.place not in places:
         there = ", ".join(places) or "nowhere"
-        raise UsageError(f"{fault.host} is not on {fault.segment}: it is on {there}")
+        raise UsageError(f"{fault.host} is not on {fault.place}: it is on {there}")
     if fault.kind == BLACKHOLE and fault.direction not in DIRECTIONS:
         raise UsageError(
             f"unknown direction {fault.direction!r}: known are {', '.join(DIRECTIONS)}"

@@ -12,16 +12,16 @@ from carplab.emulation.experiment import Options
 from carplab.emulation.script import run_experiment
 from carplab.network import preferred_router
 from carplab.scenario import CRASH, Fault, Scenario, scenario
-from topo.firewall_pair import firewall_pair
 
 
 def build(options: Options) -> Scenario:
-    network = options.network(firewall_pair(options.firewalls))
+    network = options.build_network()
     times = options.times(network)
     crash = Fault(
         CRASH,
         host=options.host or preferred_router(network),
         segment=options.segment or "",
+        cable=options.cable,
         at_s=times.fault_s,
         length_s=times.broken_s,
     )

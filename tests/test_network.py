@@ -8,12 +8,18 @@ from ipaddress import ip_address, ip_interface
 
 import pytest
 
+from carplab.carp.extensions import Extensions, Settled
 from carplab.errors import UsageError
 from carplab.network import (
     Network,
     VirtualHost,
     apply_settings,
     as_plain,
+    interface_name,
+    place_text,
+    port_name,
+    preferred_interfaces,
+    preferred_masters,
     preferred_router,
     validate,
 )
@@ -140,6 +146,15 @@ def test_kind_of_a_segment() -> None:
         ),
         ("outside.virtual_address=10.0.1.12", "10.0.1.12 of fw1 is also the address of fw2"),
         ("fw1.outside.virtual_address=10.0.1.2", "on outside use vhid 1 for different addresses"),
+        ("nat=maybe", "'maybe' in .* is no value for nat: none, static, synced are possible"),
+        ("fw1.nat=synced", "nat=synced needs exactly two firewalls, both with it.* fw1 with it"),
+        ("tcp_loose=2", "no value for tcp_loose: yes or no is expected"),
+        ("outside.nat=static", "nat belongs to a whole firewall: leave 'outside' out"),
+        ("bulk_hold=long", "no value for bulk_hold: a number of seconds is expected"),
+        ("bulk_hold=-1", "no value for bulk_hold"),
+        ("link_up_delay=inf", "no value for link_up_delay: a number of seconds"),
+        ("demote_until_settled=never", "off, heard or heard_or_master is expected"),
+        ("fw1.outside/2.advskew=3", "'outside/2' in .* is no firewall or interface"),
     ],
 )
 def test_bad_setting_is_one_clear_sentence(setting: str, sentence: str) -> None:
@@ -155,6 +170,101 @@ def test_advbase_0_is_for_the_dialect_that_has_it() -> None:
         UsageError, match="vhid 1@fw1-outside has advbase 0, dialect freebsd"
     ):
         apply_settings(firewall_pair(), ["dialect=freebsd", "advbase=0"])
+
+
+def test_settings_of_a_whole_firewall() -> None:
+    network = apply_settings(
+        firewall_pair(),
+        [
+            "nat=static",
+            "fw2.tcp_loose=no",
+            "fw1.link_up_delay=2.5",
+            "demote_until_settled=heard_or_master",
+            "bulk_hold=30",
+            "arp_balance=yes",
+        ],
+    )
+    first, second = network.routers
+    assert (first.nat, first.tcp_loose, second.tcp_loose) == ("static", True, False)
+    assert (first.arp_balance, second.arp_balance) == (True, True)
+    assert first.extensions == Extensions(2.5, Settled.HEARD_OR_MASTER, 30)
+    assert second.extensions == Extensions(0, Settled.HEARD_OR_MASTER, 30)
+    assert network.hold_s() == 32.5
+    assert as_plain(first)["extensions"]["demote_until_settled"] == "heard_or_master"
+
+
+def test_extensions_that_exclude_each_other() -> None:
+    with pytest.raises(UsageError, match=r"demotion_first .* excludes demote_until_settled"):
+        apply_settings(firewall_pair(), ["demotion_first=yes", "demote_until_settled=heard"])
+
+
+def test_synced_nat_brings_its_sync_link_to_exactly_two_firewalls() -> None:
+    network = apply_settings(firewall_pair(), ["nat=synced"])
+    assert network.links == firewall_pair(sync=True).links
+    assert apply_settings(firewall_pair(sync=True), ["nat=synced"]).links == network.links
+    with pytest.raises(UsageError, match=r"needs exactly two firewalls.* the network has 3"):
+        apply_settings(firewall_pair(3), ["nat=synced"])
+
+
+def test_settings_of_several_cables_and_of_one() -> None:
+    network = apply_settings(
+        firewall_pair(design="grouped-separate"),
+        ["fw2.outside.advskew=200", "fw2.outside/2.advskew=210", "inside/2.password=x"],
+    )
+    skews = [
+        network.router("fw2").interface("outside", cable).virtual_hosts[0].advskew
+        for cable in (1, 2)
+    ]
+    assert skews == [200, 210]
+    passwords = [each.virtual_hosts[0].password for each in network.router("fw1").interfaces]
+    assert passwords == ["carplab", "carplab", "carplab", "x"]
+
+
+def test_names_of_a_second_cable() -> None:
+    network = firewall_pair(design="grouped-failover")
+    assert ("fw2", "inside", 2) in set(network.attachments())
+    assert interface_name("fw1", "outside", 2) == "fw1-outside-2"
+    assert port_name("outside", "fw1", 2) == "outside-fw1-2"
+    assert [place_text("outside", cable) for cable in (1, 2)] == ["outside", "outside/2"]
+
+
+def test_mac_addresses_are_those_of_the_first_address() -> None:
+    network = firewall_pair(design="grouped-separate", family="both")
+    assert network.host("client").mac == "02:00:0a:00:02:64"
+    macs = network.macs()
+    assert macs["fw2", "outside", 2] == "02:00:0a:00:01:20"
+    assert len(set(macs.values())) == len(macs) == 10
+    only_ipv6 = firewall_pair(9, design="balanced", family="ipv6").macs()
+    assert len(set(only_ipv6.values())) == len(only_ipv6)
+    assert all(mac.startswith("02:00:") for mac in only_ipv6.values())
+
+
+def test_a_cable_has_its_number_once() -> None:
+    network = firewall_pair(design="grouped-separate")
+    router = network.routers[0]
+    second = replace(router.interfaces[1], cable=1)
+    router = replace(router, interfaces=(router.interfaces[0], second, *router.interfaces[2:]))
+    with pytest.raises(UsageError, match="fw1 is plugged into outside twice with cable 1"):
+        validate(replace(network, routers=(router, network.routers[1])))
+
+
+def test_failover_set_takes_all_cables_and_one_place_for_virtual_hosts() -> None:
+    network = firewall_pair(design="grouped-failover")
+    router = network.routers[0]
+    outside = replace(router.failover_sets[0], cables=(1,))
+    short = replace(router, failover_sets=(outside, router.failover_sets[1]))
+    with pytest.raises(UsageError, match="'fw1-outside-set' of fw1 has the cables 1: it takes"):
+        validate(replace(network, routers=(short, network.routers[1])))
+    first, second, *inside = router.interfaces
+    twice = replace(second, virtual_hosts=first.virtual_hosts)
+    twice_there = replace(router, interfaces=(first, twice, *inside))
+    with pytest.raises(UsageError, match="virtual hosts on several cables"):
+        validate(replace(network, routers=(twice_there, network.routers[1])))
+
+
+def test_link_local_virtual_addresses_belong_to_every_segment() -> None:
+    setting = "outside.virtual_address=10.0.1.1,fe80::1"
+    assert apply_settings(firewall_pair(), [setting])
 
 
 def test_two_virtual_hosts_with_one_vhid_on_an_interface() -> None:
@@ -184,8 +294,28 @@ def test_preferred_router_is_the_one_with_the_shortest_interval() -> None:
 def test_no_preferred_router_when_segments_disagree_or_tie() -> None:
     with pytest.raises(UsageError, match=r"no firewall is preferred everywhere.*fw2 on outside"):
         preferred_router(apply_settings(firewall_pair(), ["fw1.outside.advskew=150"]))
-    with pytest.raises(UsageError, match="fw1 and fw2 advertise vhid 1 on outside equally often"):
+    sentence = "fw1 on outside and fw2 on outside advertise vhid 1 .* --set fw2.advskew=100"
+    with pytest.raises(UsageError, match=sentence):
         preferred_router(apply_settings(firewall_pair(), ["advskew=0"]))
+
+
+def test_preferred_masters_of_each_design() -> None:
+    balanced = firewall_pair(3, design="balanced")
+    assert preferred_masters(balanced) == {
+        ("outside", 1): "fw1",
+        ("outside", 3): "fw2",
+        ("outside", 5): "fw3",
+        ("inside", 2): "fw1",
+        ("inside", 4): "fw2",
+        ("inside", 6): "fw3",
+    }
+    assert preferred_router(balanced) == "fw1"
+    grouped = apply_settings(firewall_pair(design="grouped-separate"), ["fw1.outside.advskew=60"])
+    sentence = "fw1 on outside and fw1 on outside/2 .* --set fw1.outside/2.advskew=100"
+    with pytest.raises(UsageError, match=sentence):
+        preferred_interfaces(grouped)
+    grouped = apply_settings(grouped, ["fw1.outside/2.advskew=50"])
+    assert preferred_interfaces(grouped) == {("outside", 1): ("fw1", 2), ("inside", 2): ("fw1", 1)}
 
 
 def test_unknown_names_list_what_there_is() -> None:

@@ -27,6 +27,11 @@ def test_scenario_names_the_preferred_firewall() -> None:
         (Fault("crash", "fw3", 4, 10), "no firewall called 'fw3': there are fw1, fw2"),
         (Fault("crash", "client", 4, 10), "no firewall called 'client'"),
         (Fault("crash", "fw1", 4, 10, segment="inside"), "strikes a whole machine"),
+        (Fault("crash", "fw1", 4, 10, cable=2), "no segment or cable"),
+        (
+            Fault("link_down", "fw1", 4, 10, segment="inside", cable=2),
+            "fw1 is not on inside/2: it is on outside, inside",
+        ),
         (Fault("link_down", "fw1", 4, 10, segment="dmz"), "no segment called 'dmz'"),
         (
             Fault("link_down", "client", 4, 10, segment="outside"),

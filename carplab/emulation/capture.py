@@ -21,7 +21,7 @@ STOP_DEADLINE_S = 5.0
 
 
 class Capture:
-    """One tcpdump on each interface of each firewall, into FIREWALL-SEGMENT.pcap."""
+    """One tcpdump on each interface of each firewall, into a file called after it."""
 
     def __init__(self, folder: Path, on_start: Callable[[str, int], None]) -> None:
         self._folder = folder
@@ -32,7 +32,7 @@ class Capture:
         """Start capturing; returns when every tcpdump listens. CarplabError if one does not."""
         for router in network.routers:
             for interface in router.interfaces:
-                name = interface_name(router.name, interface.segment)
+                name = interface_name(router.name, interface.segment, interface.cable)
                 path = self._folder / f"{name}.pcap"
                 # -Z root: Debian's tcpdump would drop to a user who may not write here.
                 command = ["tcpdump", "-n", "-U", "-Z", "root", "-i", name, "-w", str(path), FILTER]

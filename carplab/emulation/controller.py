@@ -16,7 +16,7 @@ from typing import Any
 from carplab.emulation.priority import AHEAD_OF_TRAFFIC
 from carplab.emulation.words import last_words
 from carplab.errors import CarplabError
-from carplab.network import OPENFLOW, Network
+from carplab.network import OPENFLOW, Network, plug_name
 
 START_DEADLINE_S = 20.0
 CONNECT_DEADLINE_S = 15.0
@@ -110,9 +110,9 @@ class ControllerClient:
         """Return when every OpenFlow switch is connected with all its ports."""
         openflow = [segment.name for segment in network.segments if segment.kind == OPENFLOW]
         expected = {name: set[str]() for name in openflow}
-        for machine, segment_name in network.attachments():
+        for machine, segment_name, cable in network.attachments():
             if segment_name in expected:
-                expected[segment_name].add(machine)
+                expected[segment_name].add(plug_name(machine, cable))
         deadline_s = time.monotonic() + CONNECT_DEADLINE_S
         while True:
             switches = self._request("GET", "/v1/switches")["switches"]

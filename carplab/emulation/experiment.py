@@ -2,7 +2,7 @@
 own.
 
     def build(options: Options) -> Scenario:
-        network = options.network(firewall_pair())
+        network = options.build_network()
         times = options.times(network)
         fault = Fault("link_down", "fw1", times.fault_s, times.broken_s, segment="outside")
         return scenario("my-experiment", network, [fault], times.duration_s, options.traffic())
@@ -31,6 +31,7 @@ from typing import Any
 from carplab.errors import CarplabError, UsageError
 from carplab.network import DEFAULT_DIALECT, Network, apply_settings
 from carplab.scenario import Scenario, Traffic
+from topo.firewall_pair import DESIGNS, FAMILIES, IPV4, SINGLE, firewall_pair
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 EXPERIMENTS = PROJECT / "experiments"
@@ -56,9 +57,12 @@ class Options:
 
     dialect: str = DEFAULT_DIALECT
     settings: tuple[str, ...] = ()
+    design: str = SINGLE
+    family: str = IPV4
     condition: str | None = None
     host: str | None = None
     segment: str | None = None
+    cable: int = 1
     firewalls: int = 2
     iperf: str = "iperf3"
     bandwidth_mbps: float = 20.0
@@ -72,6 +76,12 @@ class Options:
     framework: str = ""
     ofp_port: int = 0
     api_port: int = 0
+
+    def build_network(self) -> Network:
+        """Return the firewall pair of `--firewalls`, `--design`, `--family` and the settings."""
+        return self.network(
+            firewall_pair(self.firewalls, design=self.design, family=self.family)
+        )
 
     def network(self, network: Network) -> Network:
         """Return the network with `--dialect` and every `--set` applied, in this order."""
@@ -98,7 +108,7 @@ class Options:
         interval_s = network.interval_s()
         before_s = 2.0 if self.quick else 4.0
         fail_over_s = 2 * interval_s + network.master_down_s()
-        recover_s = 4 * interval_s
+        recover_s = 4 * interval_s + network.hold_s()
         broken_s = max(6.0 if self.quick else 11.0, fail_over_s)
         after_s = max(5.0 if self.quick else 10.0, recover_s)
         return Times(before_s, broken_s, before_s + broken_s + after_s)
@@ -194,9 +204,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--condition", metavar="NAME", help="which of the experiment's conditions (the first)"
     )
     network.add_argument("--firewalls", type=int, default=2, metavar="N", help="(%(default)s)")
+    network.add_argument(
+        "--design",
+        default=SINGLE,
+        help=f"how CARP is laid over the firewalls: {', '.join(DESIGNS)} (%(default)s)",
+    )
+    network.add_argument("--family", default=IPV4, help=f"{', '.join(FAMILIES)} (%(default)s)")
     fault = parser.add_argument_group("the fault")
     fault.add_argument("--host", help="which firewall it strikes (the preferred one)")
     fault.add_argument("--segment", "--interface", help="which of its cables (outside)")
+    fault.add_argument(
+        "--cable", type=int, default=1, metavar="N", help="if it has several there (%(default)s)"
+    )
     fault.add_argument(
         "--seed", type=int, help="of the fault's phase; drawn and recorded if not given"
     )

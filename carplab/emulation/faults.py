@@ -33,7 +33,7 @@ from carplab.emulation.carrier import CarrierWatcher
 from carplab.emulation.controller import Effect
 from carplab.emulation.mininet_network import EmulatedNetwork
 from carplab.emulation.states import States
-from carplab.network import Network, interface_name
+from carplab.network import Network, interface_name, plug_name
 from carplab.scenario import (
     BLACKHOLE,
     CRASH,
@@ -51,9 +51,11 @@ from carplab.scenario import (
 @dataclass(frozen=True)
 class _Active:
     kind: str
-    segment: str
-    host: str
+    cable: Cable
     number: int
+
+
+Cable = tuple[str, str, int]  # machine, segment, which of its cables there
 
 
 class CableFaults(Protocol):
@@ -115,7 +117,8 @@ class FaultMaker:
 
     def _make(self, fault: Fault) -> float:
         if fault.kind in NETWORK_FAULTS:
-            return self._inject([(fault.segment, fault.host)], fault.kind, **_options(fault))
+            cable = (fault.host, fault.segment, fault.cable)
+            return self._inject([cable], fault.kind, **_options(fault))
         if fault.kind == HANG:
             frozen_s = self._carpds[fault.host].freeze()
             self._on_process(frozen_s, fault.host, f"carpd frozen (pid {self._pid(fault)})")
@@ -153,20 +156,22 @@ class FaultMaker:
         self._set_direct_links(host, "down")
         self._forget(host)
 
-    def _cables(self, host: str) -> list[tuple[str, str]]:
-        return [(segment, name) for name, segment in self._network.attachments() if name == host]
+    def _cables(self, host: str) -> list[Cable]:
+        return [cable for cable in self._network.attachments() if cable[0] == host]
 
-    def _inject(self, cables: Sequence[tuple[str, str]], kind: str, **options: Any) -> float:
+    def _inject(self, cables: Sequence[Cable], kind: str, **options: Any) -> float:
         """Put the fault on all cables at once; return when the first one had it."""
         asked_s = time.monotonic()
 
-        def inject(cable: tuple[str, str]) -> Effect:
-            return self._cable_faults[cable[0]].inject(kind, *cable, **options)
+        def inject(cable: Cable) -> Effect:
+            host, segment, number = cable
+            maker = self._cable_faults[segment]
+            return maker.inject(kind, segment, plug_name(host, number), **options)
 
         with ThreadPoolExecutor(len(cables)) as pool:
             effects = list(pool.map(inject, cables))
         self._active = [
-            _Active(kind, *cable, effect.answer["id"])
+            _Active(kind, cable, effect.answer["id"])
             for cable, effect in zip(cables, effects, strict=True)
         ]
         return min(
@@ -179,7 +184,7 @@ class FaultMaker:
         lifted, self._active = self._active, []
 
         def lift(active: _Active) -> Effect:
-            return self._cable_faults[active.segment].lift(active.number)
+            return self._cable_faults[active.cable[1]].lift(active.number)
 
         with ThreadPoolExecutor(len(lifted)) as pool:
             effects = list(pool.map(lift, lifted))
@@ -192,8 +197,8 @@ class FaultMaker:
         """When the machine saw the carrier change: before the switch answers the barrier."""
         if active.kind not in (LINK_DOWN, FLAP):
             return None
-        interface = interface_name(active.host, active.segment)
-        return self._carriers.wait_for(active.host, interface, up, since_s)
+        interface = interface_name(*active.cable)
+        return self._carriers.wait_for(active.cable[0], interface, up, since_s)
 
     def _set_direct_links(self, host: str, state: str) -> None:
         for link in self._network.links:

@@ -157,7 +157,9 @@ def _bridge_names(network: Network) -> list[str]:
 
 
 def _port_names(network: Network) -> list[str]:
-    names = [port_name(segment, machine) for machine, segment in network.attachments()]
+    names = [
+        port_name(segment, machine, cable) for machine, segment, cable in network.attachments()
+    ]
     cables = [cable for segment in network.segments for cable in segments.loop_cables(segment)]
     return names + [end for cable in cables for end in cable]
 

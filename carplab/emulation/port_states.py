@@ -20,7 +20,7 @@ from carplab.emulation.carrier import (
     link_socket,
 )
 from carplab.emulation.segments import FORWARDING
-from carplab.network import OPEN_VSWITCH_KINDS, Network, port_name
+from carplab.network import OPEN_VSWITCH_KINDS, Network, place_text, port_name
 
 AF_BRIDGE = 7  # linux/socket.h
 IFLA_PROTINFO = 12
@@ -28,7 +28,7 @@ IFLA_BRPORT_STATE = 1
 STATES = ("disabled", "listening", "learning", FORWARDING, "blocking")  # linux/if_bridge.h
 
 OnPortState = Callable[[float, str, str, str, str], None]
-"""Monotonic seconds, the machine behind the port, its segment, old and new state."""
+"""Monotonic seconds, the machine behind the port, its cable, old and new state."""
 
 
 class PortStateWatcher:
@@ -38,8 +38,8 @@ class PortStateWatcher:
         self._on_port_state = on_port_state
         bridged = {each.name for each in network.segments if each.kind not in OPEN_VSWITCH_KINDS}
         self._places = {
-            port_name(segment, machine): (machine, segment)
-            for machine, segment in network.attachments()
+            port_name(segment, machine, cable): (machine, place_text(segment, cable))
+            for machine, segment, cable in network.attachments()
             if segment in bridged
         }
         self._states = dict.fromkeys(self._places, FORWARDING)

@@ -29,11 +29,19 @@ from carplab.emulation.ping import PingTraffic
 from carplab.emulation.port_states import PortStateWatcher
 from carplab.emulation.probe import ProbeTraffic
 from carplab.emulation.registry import Registry
-from carplab.emulation.states import States
+from carplab.emulation.states import Place, States
 from carplab.emulation.stream import StreamTraffic
 from carplab.emulation.traffic import Endpoint, Traffic
 from carplab.errors import CarplabError
-from carplab.network import OPENFLOW, interface_name
+from carplab.network import (
+    OPENFLOW,
+    Host,
+    Network,
+    Router,
+    interface_name,
+    place_text,
+    preferred_masters,
+)
 from carplab.recording import Origin, RunFolder, writing
 from carplab.scenario import Fault, Phases, Scenario
 
@@ -67,6 +75,10 @@ class Repetition:
         self._folder = folder
         self._phases = phases
         self._states = States(self._network)
+        self._cables = {  # interface -> machine, and the cable as the record names it
+            interface_name(machine, segment, cable): (machine, place_text(segment, cable))
+            for machine, segment, cable in self._network.attachments()
+        }
         self._controller: ControllerProcess | None = None
         self._port_states: PortStateWatcher | None = None
         self._emulated: EmulatedNetwork | None = None
@@ -177,28 +189,30 @@ class Repetition:
     def _watch_carriers(self, emulated: EmulatedNetwork) -> CarrierWatcher:
         self._carriers = CarrierWatcher(self._on_carrier)
         for router in self._network.routers:
-            names = [interface_name(router.name, each.segment) for each in router.interfaces]
-            self._carriers.add(router.name, emulated.node(router.name).pid, names)
+            self._carriers.add(router.name, emulated.node(router.name).pid, self._cables_of(router))
         for host in self._network.hosts:
-            names = [interface_name(host.name, host.segment)]
-            self._carriers.add(host.name, emulated.node(host.name).pid, names)
+            self._carriers.add(host.name, emulated.node(host.name).pid, self._cables_of(host))
         self._carriers.start()
         return self._carriers
 
+    def _cables_of(self, machine: Router | Host) -> list[str]:
+        return [name for name, (owner, _) in self._cables.items() if owner == machine.name]
+
     def _settle(self) -> None:
         preferred = self._scenario.preferred
-        self._say("settle", f"waiting until {preferred} is MASTER everywhere")
+        goal = _goal(self._network)
+        self._say("settle", f"waiting until {goal}")
         # The preferred one first: without preempt whoever is first stays MASTER.
         for name in sorted(self._carpds, key=lambda name: name != preferred):
             started_s = self._carpds[name].start()
             self._on_process(started_s, name, f"carpd started (pid {self._carpds[name].pid})")
         network = self._network
         deadline_s = time.monotonic() + 2 * network.master_down_s() + SETTLE_MARGIN_S
-        while not self._states.has_settled(preferred):
+        deadline_s += network.hold_s()
+        while not self._states.has_settled():
             if time.monotonic() > deadline_s:
                 raise CarplabError(
-                    f"the network has not settled with {preferred} as MASTER everywhere: "
-                    f"{self._states.describe()}"
+                    f"the network has not settled until {goal}: {self._states.describe()}"
                 )
             self._wait_until(time.monotonic() + POLL_S)
 
@@ -210,11 +224,12 @@ class Repetition:
         """
         assert self._emulated
         for router in self._network.routers:
-            segments = {interface.segment for interface in router.interfaces}
-            for host in self._network.hosts:
-                if host.segment in segments:
-                    address = str(host.addresses[0].ip)
-                    self._emulated.run(router.name, "ping", "-c", "1", "-w", PING_WAIT_S, address)
+            for interface in router.interfaces:
+                name = interface_name(router.name, interface.segment, interface.cable)
+                ping = ["ping", "-c", "1", "-w", PING_WAIT_S, "-I", name]
+                for host in self._network.hosts:
+                    if host.segment == interface.segment:
+                        self._emulated.run(router.name, *ping, str(host.addresses[0].ip))
 
     def _start_traffic(self) -> None:
         assert self._emulated
@@ -247,36 +262,37 @@ class Repetition:
 
     def _make(self, fault: Fault, phase: float) -> None:
         assert self._faults
-        self._wait_for_phase(fault.at_s, fault.segment, phase)
+        self._wait_for_phase(fault.at_s, fault, phase)
         effective_s = self._faults.make(fault)
         detail = _detail(fault)
-        self._folder.event(effective_s, fault.host, "fault", segment=fault.segment, detail=detail)
+        self._folder.event(effective_s, fault.host, "fault", segment=fault.place, detail=detail)
         self._folder.event(effective_s, "runner", "phase", detail="fault")
         self._say("fault", f"{detail} of {_target(fault)}")
 
     def _repair(self, fault: Fault, phase: float) -> None:
         assert self._faults
-        self._wait_for_phase(fault.at_s + fault.length_s, fault.segment, phase)
+        self._wait_for_phase(fault.at_s + fault.length_s, fault, phase)
         effective_s = self._faults.repair(fault)
         self._folder.event(
-            effective_s, fault.host, "repair", segment=fault.segment, detail=_detail(fault)
+            effective_s, fault.host, "repair", segment=fault.place, detail=_detail(fault)
         )
         self._folder.event(effective_s, "runner", "phase", detail="repair")
         self._say("repair", f"{_target(fault)} is whole again")
 
-    def _wait_for_phase(self, at_s: float, segment: str, phase: float) -> None:
+    def _wait_for_phase(self, at_s: float, fault: Fault, phase: float) -> None:
         """Wait for the time, and then for `phase` of the MASTER's advertisement interval.
 
         That counts from the MASTER's first advertisement after the time, as it should come; from
-        the time itself when no MASTER has advertised lately.
+        the time itself when no MASTER has advertised lately. Of several MASTERs on the segment it
+        is one on the machine that is struck, if there is one.
         """
         self._wait_until(self._origin_s + at_s)
         start_s = time.monotonic()
         interval_s = self._network.interval_s()
-        last = self._states.last_advertisement(segment)
+        last = self._states.last_advertisement(fault.segment, fault.host)
         if last:
             place, sent_s = last
-            interval_s = _interval_s(self._scenario, place.router, place.segment, place.vhid)
+            interval_s = _interval_s(self._network, place)
             if sent_s + interval_s >= start_s - interval_s:
                 start_s = max(start_s, sent_s + interval_s)
         self._wait_until(start_s + phase * interval_s)
@@ -339,34 +355,40 @@ class Repetition:
     # --- what is reported meanwhile, from threads ---
 
     def _on_carpd_event(self, host: str, event: dict[str, Any]) -> None:
-        kind = event["kind"]
+        at_s, kind = event["monotonic_s"], event["kind"]
         if kind == "demotion":
-            detail = f"{event['old']} -> {event['new']} ({event['reason']})"
-            self._record(event["monotonic_s"], host, "demotion", detail=detail)
-            return
-        if kind not in ("transition", "sent", "heard"):
-            return
+            self._states.set_demotion(host, event["group"], event["new"])
+            detail = f"{event['group']} {event['old']} -> {event['new']} ({event['reason']})"
+            self._record(at_s, host, kind, detail=detail)
+        elif kind == "port":
+            _, where = self._cables[event["new"]]
+            self._record(at_s, host, kind, segment=where, detail=event["interface"])
+        elif kind in ("transition", "sent", "heard", "arp", "hook"):
+            self._on_virtual_host_event(host, event)
+
+    def _on_virtual_host_event(self, host: str, event: dict[str, Any]) -> None:
+        at_s, kind = event["monotonic_s"], event["kind"]
         place = self._states.place(event["interface"], event["vhid"])
         if kind == "transition":
             self._states.set_state(place, event["new"])
-            kind, detail = "carp", f"{event['old']} -> {event['new']} ({event['reason']})"
-        else:
-            detail = (
-                f"advbase {event['advbase']} advskew {event['advskew']} demote {event['demote']}"
-            )
         if kind == "heard":
             self._states.set_heard(place)
         if kind == "sent":
             if not event["ok"]:
                 return
-            self._states.set_sent(place, event["monotonic_s"])
+            self._states.set_sent(place, at_s)
         self._record(
-            event["monotonic_s"], host, kind, segment=place.segment, vhid=place.vhid, detail=detail
+            at_s,
+            host,
+            "carp" if kind == "transition" else kind,
+            segment=place.where,
+            vhid=place.vhid,
+            detail=_event_detail(event),
         )
 
     def _on_carrier(self, at_s: float, host: str, interface: str, up: bool) -> None:
-        segment = interface.removeprefix(f"{host}-")
-        self._record(at_s, host, "carrier", segment=segment, detail="up" if up else "down")
+        _, where = self._cables[interface]
+        self._record(at_s, host, "carrier", segment=where, detail="up" if up else "down")
 
     def _on_port_state(self, at_s: float, host: str, segment: str, old: str, new: str) -> None:
         self._record(at_s, host, "port-state", segment=segment, detail=f"{old} -> {new}")
@@ -432,9 +454,33 @@ def _traffic(scenario: Scenario) -> list[tuple[Traffic, str, str]]:
     return [*main, *further]
 
 
-def _interval_s(scenario: Scenario, router: str, segment: str, vhid: int) -> float:
-    interface = scenario.network.router(router).interface(segment)
-    return next(each.interval_s for each in interface.virtual_hosts if each.vhid == vhid)
+def _event_detail(event: dict[str, Any]) -> str:
+    """Return what a line of carpd's events about a virtual host says beside its place."""
+    if event["kind"] == "transition":
+        return f"{event['old']} -> {event['new']} ({event['reason']})"
+    if event["kind"] == "arp":
+        return f"{event['requester']} asks for {event['target']}"
+    if event["kind"] == "hook":
+        return f"{event['command']}: exit code {event['exit_code']}"
+    return f"advbase {event['advbase']} advskew {event['advskew']} demote {event['demote']}"
+
+
+def _interval_s(network: Network, place: Place) -> float:
+    interface = network.router(place.router).interface(place.segment, place.cable)
+    return next(each.interval_s for each in interface.virtual_hosts if each.vhid == place.vhid)
+
+
+def _goal(network: Network) -> str:
+    """Return what holds when the network has settled."""
+    masters = preferred_masters(network)
+    names = list(dict.fromkeys(masters.values()))
+    if len(names) == 1:
+        return f"{names[0]} is MASTER everywhere"
+    shares = (
+        f"{router} is MASTER of vhid {vhid} on {segment}"
+        for (segment, vhid), router in masters.items()
+    )
+    return ", ".join(shares)
 
 
 def _detail(fault: Fault) -> str:
@@ -447,7 +493,7 @@ def _detail(fault: Fault) -> str:
 
 
 def _target(fault: Fault) -> str:
-    return f"{fault.host} on {fault.segment}" if fault.segment else fault.host
+    return f"{fault.host} on {fault.place}" if fault.segment else fault.host
 
 
 def _reason(error: BaseException) -> str:

@@ -111,7 +111,7 @@ def unsettled_ports(network: Network, segment: Segment) -> str:
 
     Machines' ports come to forward; between the bridges of a loop one port stays blocking.
     """
-    machines = {port_name(name, host) for host, name in network.attachments()}
+    machines = {port_name(name, host, cable) for host, name, cable in network.attachments()}
     states: dict[str, str] = {}
     for bridge in bridge_names(segment):
         states |= port_states(bridge)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from carplab.network import Network, interface_name
+from carplab.network import Network, place_text, preferred_interfaces
 
 MASTER = "MASTER"
 BACKUP = "BACKUP"
@@ -19,6 +19,12 @@ class Place:
     router: str
     segment: str
     vhid: int
+    cable: int = 1
+
+    @property
+    def where(self) -> str:
+        """The cable it is on, as a run's record names it."""
+        return place_text(self.segment, self.cable)
 
 
 class States:
@@ -26,14 +32,18 @@ class States:
 
     def __init__(self, network: Network) -> None:
         self._lock = threading.Lock()
-        self._states = {
-            Place(router.name, interface.segment, virtual_host.vhid): INIT
+        self._places = {
+            (router.carp_interface(interface), virtual_host.vhid): Place(
+                router.name, interface.segment, virtual_host.vhid, interface.cable
+            )
             for router, interface, virtual_host in network.virtual_hosts()
         }
-        self._places = {
-            (interface_name(place.router, place.segment), place.vhid): place
-            for place in self._states
+        self._states = dict.fromkeys(self._places.values(), INIT)
+        self._homes = {
+            Place(router, segment, vhid, cable)
+            for (segment, vhid), (router, cable) in preferred_interfaces(network).items()
         }
+        self._demotions: dict[tuple[str, str], int] = {}
         self._sent_s: dict[Place, float] = {}
         self._heard: set[Place] = set()
 
@@ -52,6 +62,14 @@ class States:
             for place in self._states:
                 if place.router == router:
                     self._states[place] = INIT
+            self._demotions = {
+                key: value for key, value in self._demotions.items() if key[0] != router
+            }
+
+    def set_demotion(self, router: str, group: str, value: int) -> None:
+        """Note the demotion of one of a firewall's interface groups."""
+        with self._lock:
+            self._demotions[router, group] = value
 
     def set_sent(self, place: Place, monotonic_s: float) -> None:
         """Note an advertisement."""
@@ -63,31 +81,41 @@ class States:
         with self._lock:
             self._heard.add(place)
 
-    def has_settled(self, preferred: str) -> bool:
-        """Return whether `preferred` is MASTER everywhere, everybody else a BACKUP that hears it.
+    def has_settled(self) -> bool:
+        """Return whether the preferred ones are MASTER, all others BACKUPs that hear them.
 
-        A BACKUP that hears nobody would be MASTER a moment later.
+        A BACKUP that hears nobody would be MASTER a moment later; and where something is still
+        demoted, that is yet to end.
         """
         with self._lock:
-            return all(
+            return not any(self._demotions.values()) and all(
                 state == MASTER
-                if place.router == preferred
+                if place in self._homes
                 else state == BACKUP and place in self._heard
                 for place, state in self._states.items()
             )
 
     def describe(self) -> str:
         """Return who is what, for an error message: `fw1 MASTER on outside, ...`."""
+        several = len(self._homes) > len({place.segment for place in self._homes})
         with self._lock:
             return ", ".join(
-                f"{place.router} {state} on {place.segment}"
+                f"{place.router} {state} on {place.where}"
+                + (f" (vhid {place.vhid})" if several else "")
                 for place, state in self._states.items()
             )
 
-    def last_advertisement(self, segment: str) -> tuple[Place, float] | None:
-        """Return the MASTER on `segment` (any segment if empty) and when it last advertised."""
+    def last_advertisement(self, segment: str, router: str) -> tuple[Place, float] | None:
+        """Return a MASTER on `segment` (any segment if empty) and when it last advertised.
+
+        It is one of `router`'s, if that is MASTER of anything there.
+        """
         with self._lock:
-            for place, state in self._states.items():
-                if state == MASTER and segment in ("", place.segment) and place in self._sent_s:
-                    return place, self._sent_s[place]
+            masters = [
+                place
+                for place, state in self._states.items()
+                if state == MASTER and segment in ("", place.segment) and place in self._sent_s
+            ]
+            for place in sorted(masters, key=lambda place: place.router != router):
+                return place, self._sent_s[place]
         return None

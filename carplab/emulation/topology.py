@@ -27,6 +27,7 @@ from carplab.network import (
     Router,
     Segment,
     interface_name,
+    mac_address,
     port_name,
 )
 
@@ -135,16 +136,21 @@ class NetworkTopo(Topo):  # type: ignore[misc]
         for host in network.hosts:
             setup = host_commands(host, datapath)
             self.addHost(host.name, cls=Machine, ip=None, commands=setup)
-        for machine, segment_name in network.attachments():
+        for (machine, segment_name, cable), mac in network.macs().items():
             switch = segments.bridge_of(network, network.segment(segment_name), machine)
-            self._plug(machine, segment_name, switch, macs)
+            name = interface_name(machine, segment_name, cable)
+            port = port_name(segment_name, machine, cable)
+            given = {"addr1": mac, "addr2": macs.get(port)}
+            self.addLink(machine, switch, intfName1=name, intfName2=port, **given)
         for link in network.links:
-            (left, _), (right, _) = link.ends
-            names = {
+            (left, left_address), (right, right_address) = link.ends
+            options = {
                 "intfName1": interface_name(left, link.name),
                 "intfName2": interface_name(right, link.name),
+                "addr1": mac_address([left_address]),
+                "addr2": mac_address([right_address]),
             }
-            self.addLink(left, right, **names)
+            self.addLink(left, right, **options)
 
     def _add_bridges(self, segment: Segment, dpid: int, macs: dict[str, str]) -> None:
         names = segments.bridge_names(segment)
@@ -159,13 +165,6 @@ class NetworkTopo(Topo):  # type: ignore[misc]
         for left, right in segments.loop_cables(segment):
             given = {"addr1": macs.get(left), "addr2": macs.get(right)}
             self.addLink(*names, intfName1=left, intfName2=right, **given)
-
-    def _plug(self, machine: str, segment: str, switch: str, macs: dict[str, str]) -> None:
-        port = port_name(segment, machine)
-        options = {"intfName1": interface_name(machine, segment), "intfName2": port}
-        if port in macs:
-            options["addr2"] = macs[port]
-        self.addLink(machine, switch, **options)
 
 
 def _daemon_options(router: Router, carpd: str, run_dir: Path) -> dict[str, str]:
@@ -188,7 +187,7 @@ def standalone_options() -> dict[str, Any]:
 def router_commands(network: Network, router: Router, datapath: str) -> list[str]:
     """Return the shell commands that make a namespace this firewall; silent on success."""
     addresses = [
-        (interface_name(router.name, interface.segment), address)
+        (interface_name(router.name, interface.segment, interface.cable), address)
         for interface in router.interfaces
         for address in interface.addresses
     ]
@@ -206,19 +205,41 @@ def router_commands(network: Network, router: Router, datapath: str) -> list[str
     ]
     if _has_ipv6(address for _, address in addresses):
         forwarding.append("net.ipv6.conf.all.forwarding=1")
-    interfaces = [f"sysctl -q -w net.ipv4.conf.{name}.send_redirects=0" for name, _ in addresses]
+    names = list(dict.fromkeys(name for name, _ in addresses))
+    forwarding += [f"net.ipv4.conf.{name}.send_redirects=0" for name in names]
+    forwarding += _second_cable_settings(router, addresses)
     return [
         *_namespace_commands(address for _, address in addresses),
         f"sysctl -q -w {' '.join(forwarding)}",
-        *interfaces,
         *_address_commands(addresses, datapath),
     ]
+
+
+def _second_cable_settings(
+    router: Router, addresses: list[tuple[str, InterfaceAddress]]
+) -> list[str]:
+    """With two cables to a segment, each speaks for itself, and a dead one's routes do not count.
+
+    These are settings of the interfaces: "all" alone would not do for ignore_routes_with_linkdown.
+    """
+    if all(interface.cable == 1 for interface in router.interfaces):
+        return []
+    settings = ["net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2"]
+    settings += ["net.ipv4.conf.all.rp_filter=0"]
+    for name, address in addresses:
+        settings.append(f"net.ipv{address.version}.conf.{name}.ignore_routes_with_linkdown=1")
+        if address.version == 4:
+            settings.append(f"net.ipv4.conf.{name}.rp_filter=0")
+    return settings
 
 
 def host_commands(host: Host, datapath: str) -> list[str]:
     """Return the shell commands that make a namespace this host; silent on success."""
     name = interface_name(host.name, host.segment)
-    routes = [f"ip route add {route.destination} via {route.via}" for route in host.routes]
+    routes = [
+        f"ip -{route.via.version} route add {route.destination} via {route.via} dev {name}"
+        for route in host.routes
+    ]
     return [
         *_namespace_commands(host.addresses),
         *_address_commands([(name, address) for address in host.addresses], datapath),
