@@ -12,7 +12,11 @@ from dataclasses import dataclass
 
 
 class Settled(enum.Enum):
-    """When an interface whose link returned counts as restored, for its share of the demotion."""
+    """When an interface whose link returned counts as restored, for its share of the demotion.
+
+    HEARD alone has its price: a machine that is MASTER there with nobody to hear stays demoted, and
+    two such machines, each on another segment, keep a split where demotion only slows them.
+    """
 
     HEARD = "heard"  # a valid advertisement was heard there
     HEARD_OR_MASTER = "heard_or_master"  # or its virtual host is MASTER again
