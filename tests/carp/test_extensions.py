@@ -237,6 +237,7 @@ def test_only_heard_can_keep_two_machines_split_that_both_came_back_alone(
     for name in ("fw1", "fw2"):
         for segment in SEGMENTS:
             network.link(name, segment, up=False)
+    network.run_for(1.0)
     network.link("fw1", "outside", up=True)
     network.link("fw2", "inside", up=True)
     network.run_for(5.0)
