@@ -45,6 +45,11 @@ class Event:
     detail: str
     cable: int = 1
 
+    @property
+    def place(self) -> str:
+        """The segment and the cable, as events.csv has them."""
+        return place_text(self.segment, self.cable)
+
 
 @dataclass(frozen=True)
 class VirtualHostKey:

@@ -21,7 +21,16 @@ from carplab import __version__
 from carplab.analysis.analysed import AnalysedRun, AnalysedSeries, series_name
 from carplab.analysis.load import Run, mapping
 from carplab.analysis.series import Statistic
-from carplab.analysis.table import HIDDEN, statistic_cells
+from carplab.analysis.summary import worst_split
+from carplab.analysis.table import (
+    HIDDEN,
+    flow_columns,
+    flow_rows,
+    has_several_flows,
+    statistic_cells,
+    worst_of,
+    worst_text,
+)
 from carplab.analysis.text import length_text, theory_text
 from carplab.analysis.windows import Findings, Window
 
@@ -88,6 +97,8 @@ def run_page(analysed: AnalysedRun, timeline: bytes) -> str:
         warnings=_warnings(run),
         headlines=_headlines(findings),
         timeline=_inline(timeline),
+        flow_columns=flow_columns(findings),
+        flows=flow_rows(findings) if has_several_flows(findings) else [],
         windows=_rows(findings.windows),
         command=_command(about),
         settings=_settings(run),
@@ -110,6 +121,7 @@ def series_page(
         title=f"{series.about.get('experiment', 'series')}: {_series_run(series)}",
         under=f"{len(series.runs)} repetitions, dialect {series_name(series)}",
         warnings=_series_warnings(series),
+        headlines=[_sentence(worst_of(series.findings))],
         statistics=_statistic_rows(series.statistics),
         distribution=_inline(distribution),
         columns=[f"{window}\n{cause}" for window, cause in _COMPARED],
@@ -180,7 +192,7 @@ def _series_warnings(series: AnalysedSeries) -> list[str]:
 
 
 def _headlines(findings: Findings) -> list[str]:
-    """Return one sentence for each cause, and one for the worst split."""
+    """Return one sentence for each cause, and one each for the stream and the worst split."""
     lines = []
     for cause in findings.causes:
         parts = []
@@ -200,11 +212,15 @@ def _headlines(findings: Findings) -> list[str]:
             parts.append(f"all was back after {length}")
         said = ", ".join(parts) or "no windows known"
         lines.append(f"{cause.name.capitalize()} ({cause.where}): {said}.")
-    worst = max(findings.splits, key=lambda split: split.length_s, default=None)
-    if worst is not None:
-        length = length_text(worst.length_s, worst.open_end)
-        lines.append(f"Longest split: {length} from {worst.start_s:.3f} s ({worst.detail}).")
+    if findings.stream is not None:
+        lines.append(f"The stream: {findings.stream.story}.")
+    if findings.tracks:
+        lines.append(_sentence(worst_text(worst_split(findings))))
     return lines
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _rows(windows: Iterable[Window]) -> list[_Row]:

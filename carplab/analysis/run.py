@@ -22,22 +22,32 @@ from carplab.analysis.distribution import draw_distribution
 from carplab.analysis.load import is_run, is_series, repetitions
 from carplab.analysis.series import Statistic, median_repetition
 from carplab.analysis.style import as_png, as_svg
-from carplab.analysis.table import run_table, series_csv, series_table, windows_csv
+from carplab.analysis.table import (
+    flows_csv,
+    flows_table,
+    has_several_flows,
+    run_table,
+    series_csv,
+    series_table,
+    windows_csv,
+)
 from carplab.analysis.timeline import draw_timeline
 from carplab.errors import CarplabError
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
 
 def analyse_run(folder: Path, figures: bool = True) -> AnalysedRun:
     """Analyse a run and write windows.csv, timeline.png, timeline.svg and report.html into it.
 
-    Without `figures` only windows.csv. An interrupted run gives what its files hold. CarplabError
-    where the folder holds no run or cannot be written.
+    A run with several flows also gets flows.csv. Without `figures` only the tables. An interrupted
+    run gives what its files hold. CarplabError where the folder holds no run or cannot be written.
     """
     analysed = read_run(folder)
     _write(folder / "windows.csv", windows_csv(analysed.windows).encode())
+    if has_several_flows(analysed.findings):
+        _write(folder / recording.FLOWS.file_name, flows_csv(analysed.findings.flows).encode())
     if figures:
         figure = draw_timeline(analysed.run, analysed.findings)
         timeline = as_svg(figure)
@@ -69,11 +79,16 @@ def analyse_series(folder: Path, figures: bool = True) -> AnalysedSeries:
     return series
 
 
-def windows_table(analysed: AnalysedRun | AnalysedSeries) -> Table:
-    """Return the windows, or their statistics, as a table for the terminal."""
+def windows_table(analysed: AnalysedRun | AnalysedSeries) -> RenderableType:
+    """Return the windows, or their statistics, for the terminal; the worst split comes last."""
+    from rich.console import Group
+
     if isinstance(analysed, AnalysedSeries):
-        return series_table(analysed.statistics)
-    return run_table(analysed.findings)
+        return series_table(analysed.statistics, analysed.findings)
+    windows = run_table(analysed.findings)
+    if has_several_flows(analysed.findings):
+        return Group(flows_table(analysed.findings), windows)
+    return windows
 
 
 def report(folder: Path, out: Path | None = None) -> Path:

@@ -163,14 +163,23 @@ def transitions(events: Iterable[Event]) -> list[Transition]:
 def find_tracks(events: Sequence[Event], configured: Iterable[VirtualHostKey] = ()) -> list[Track]:
     """Return one track for each virtual host configured or heard of; none without a transition.
 
-    In the order of the segments as they come, then of the vhid, then of the hosts as they come.
+    In the order of the segments as they come, the vhid, the hosts as they come, the cable.
     """
     changes = transitions(events)
     if not changes:
         return []
     keys = list(dict.fromkeys((*configured, *(change.key for change in changes))))
     segments = list(dict.fromkeys(key.segment for key in keys))
-    ordered = sorted(keys, key=lambda key: (segments.index(key.segment), key.vhid))
+    hosts = list(dict.fromkeys(key.host for key in keys))
+    ordered = sorted(
+        keys,
+        key=lambda key: (
+            segments.index(key.segment),
+            key.vhid,
+            hosts.index(key.host),
+            key.cable,
+        ),
+    )
     lives = [life for life in map(_life, events) if life is not None]
     return [_track(key, changes, lives) for key in ordered]
 

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from carplab import recording
+from carplab.analysis.flows import WHOLE_RUN, FlowRow
 from carplab.analysis.series import Statistic
+from carplab.analysis.summary import WorstSplit, worst_split
 from carplab.analysis.text import length_text, theory_text
 from carplab.analysis.windows import Findings, Window
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 HIDDEN = ("outage_to_server",)
-NUMBERS = ("length", "n", "median", "min", "max", "theory s")
+NUMBERS = ("length", "n", "median", "min", "max", "theory s", "sent", "lost")
 
 
 def windows_csv(windows: Iterable[Window]) -> str:
@@ -31,8 +33,17 @@ def series_csv(findings: Mapping[str, Findings]) -> str:
     return _csv(recording.SERIES_WINDOWS.columns, rows)
 
 
+def flows_csv(flows: Iterable[FlowRow]) -> str:
+    """Return flows.csv."""
+    rows = (
+        [row.client, row.server, row.cause, f"{row.outage_s:.6f}", str(row.sent), str(row.lost)]
+        for row in flows
+    )
+    return _csv(recording.FLOWS.columns, rows)
+
+
 def run_table(findings: Findings) -> Table:
-    """Return the windows of a run as a table for the terminal."""
+    """Return the windows of a run as a table for the terminal, the worst split as its last line."""
     rows = [
         [
             window.cause,
@@ -46,18 +57,65 @@ def run_table(findings: Findings) -> Table:
         if window.window not in HIDDEN
     ]
     columns = ("after", "window", "segment", "length", "theory s", "remarks")
-    return _table("Windows", columns, rows)
+    return _table("Windows", columns, rows, worst_text(worst_split(findings)))
 
 
-def series_table(statistics: Iterable[Statistic]) -> Table:
-    """Return median and range of every window of a series as a table for the terminal."""
+def flows_table(findings: Findings) -> Table:
+    """Return what each flow of a run lost as a table for the terminal."""
+    return _table("Flows", ("flow", *flow_columns(findings)), flow_rows(findings))
+
+
+def flow_columns(findings: Findings) -> list[str]:
+    """Return the columns of a table of flows: what it sent and lost, its outages by cause."""
+    return ["sent", "lost", *(f"outage at {cause.name}" for cause in findings.causes)]
+
+
+def flow_rows(findings: Findings) -> list[list[str]]:
+    """Return the rows of a table of flows, the flow's name in front."""
+    found = {(row.client, row.server, row.cause): row for row in findings.flows}
+    return [
+        [
+            f"{row.client} to {row.server}",
+            str(row.sent),
+            str(row.lost),
+            *(
+                length_text(found[row.client, row.server, cause.name].outage_s)
+                for cause in findings.causes
+            ),
+        ]
+        for row in findings.flows
+        if row.cause == WHOLE_RUN
+    ]
+
+
+def has_several_flows(findings: Findings) -> bool:
+    """Tell whether a table of flows says more than the windows do."""
+    return len({(row.client, row.server) for row in findings.flows}) > 1
+
+
+def worst_text(worst: WorstSplit | None) -> str:
+    """Return the sentence about the worst split, or that there was none."""
+    return worst.text if worst else "no split"
+
+
+def worst_of(findings: Mapping[str, Findings]) -> str:
+    """Return the sentence about the worst split of all repetitions."""
+    splits = {name: worst for name, each in findings.items() if (worst := worst_split(each))}
+    if not splits:
+        return worst_text(None)
+    name = max(splits, key=lambda each: splits[each].length_s)
+    return f"{splits[name].text}, in repetition {name}"
+
+
+def series_table(statistics: Iterable[Statistic], findings: Mapping[str, Findings]) -> Table:
+    """Return median and range of every window of a series, and the worst split of all."""
     rows = [
         [statistic.cause, statistic.window, *statistic_cells(statistic)]
         for statistic in statistics
         if statistic.window not in HIDDEN
     ]
     columns = ("after", "window", "n", "median", "min", "max", "theory s")
-    return _table("Windows over the repetitions", columns, rows)
+    return _table("Windows over the repetitions", columns, rows, worst_of(findings))
 
 
 def statistic_cells(statistic: Statistic) -> list[str]:
@@ -86,14 +144,23 @@ def _csv(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return text.getvalue()
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+def _table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str | None = None
+) -> Table:
     """Build a table of one line a row: on a narrow terminal the remarks give way, nothing else."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left")
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption=Text(caption) if caption else None,
+        caption_justify="left",
+        caption_style="bold",
+    )
     for column in columns:
-        justify: JustifyMethod = "right" if column in NUMBERS else "left"
+        numeric = column in NUMBERS or column.startswith("outage at")
+        justify: JustifyMethod = "right" if numeric else "left"
         table.add_column(column, justify=justify, no_wrap=column != "remarks")
     for row in rows:
         table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in row))

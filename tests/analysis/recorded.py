@@ -18,21 +18,49 @@ Row = tuple[object, ...]
 
 def network(hosts: Iterable[tuple[str, int]] = (("fw1", 0), ("fw2", 100))) -> dict[str, Any]:
     """Return a network as run.json holds it: hosts with their advskew, advbase 1."""
+    return _network(
+        (name, segment, 1, vhid, advskew) for name, advskew in hosts for segment, vhid in PLACES
+    )
+
+
+def balanced_network(firewalls: int) -> dict[str, Any]:
+    """Return one with as many virtual hosts a segment as firewalls, each preferred for one."""
+    return _network(
+        (f"fw{number + 1}", segment, 1, first + 2 * rank, 100 * ((rank - number) % firewalls))
+        for number in range(firewalls)
+        for segment, first in PLACES
+        for rank in range(firewalls)
+    )
+
+
+def cabled_network() -> dict[str, Any]:
+    """Return one with two cables of each firewall to each segment, one virtual host on each."""
+    return _network(
+        (f"fw{number + 1}", segment, cable, vhid, 100 * number + 50 * (cable - 1))
+        for number in range(2)
+        for segment, vhid in PLACES
+        for cable in (1, 2)
+    )
+
+
+def _network(virtual_hosts: Iterable[tuple[str, str, int, int, int]]) -> dict[str, Any]:
+    """Return a network of virtual hosts as (host, segment, cable, vhid, advskew)."""
+    routers: dict[str, dict[tuple[str, int], list[dict[str, int]]]] = {}
+    for host, segment, cable, vhid, advskew in virtual_hosts:
+        interface = routers.setdefault(host, {}).setdefault((segment, cable), [])
+        interface.append({"vhid": vhid, "advbase": 1, "advskew": advskew})
     return {
         "name": "firewall_pair",
         "routers": [
             {
-                "name": name,
+                "name": host,
                 "dialect": "openbsd",
                 "interfaces": [
-                    {
-                        "segment": segment,
-                        "virtual_hosts": [{"vhid": vhid, "advbase": 1, "advskew": advskew}],
-                    }
-                    for segment, vhid in PLACES
+                    {"segment": segment, "cable": cable, "virtual_hosts": configured}
+                    for (segment, cable), configured in interfaces.items()
                 ],
             }
-            for name, advskew in hosts
+            for host, interfaces in routers.items()
         ],
     }
 
@@ -42,13 +70,18 @@ class Recording:
     """A run from -3 s, when carpd starts, to `end_s`; settled at -0.5 s, fw1 MASTER of both.
 
     `dead` are the times in which no packet sent passes, `lost` single sequence numbers that do not.
+    `flows` are further probes, each with its own dead times. `silent` are the times in which
+    nothing of the stream is received; None leaves the stream out.
     """
 
     end_s: float = 20.0
     outcome: str = "finished"
     dead: list[tuple[float, float]] = field(default_factory=list)
     lost: set[int] = field(default_factory=set)
+    flows: dict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=dict)
+    silent: list[tuple[float, float]] | None = None
     events: list[Row] = field(default_factory=list)
+    network: dict[str, Any] = field(default_factory=network)
     settings: dict[str, Any] = field(default_factory=lambda: {"dialect": "openbsd"})
     repetition: int = 1
     ends: bool = True
@@ -90,11 +123,11 @@ class Recording:
     ) -> None:
         self.event(t_s, host, "repair", segment, "", what)
 
-    def probe_rows(self) -> list[Row]:
+    def probe_rows(self, dead: list[tuple[float, float]]) -> list[Row]:
         rows: list[Row] = []
         for seq in range(round(self.end_s / SPACING_S)):
             sent_s = seq * SPACING_S
-            gone = seq in self.lost or any(low <= sent_s < high for low, high in self.dead)
+            gone = seq in self.lost or any(low <= sent_s < high for low, high in dead)
             to_server, back = ("", "") if gone else (sent_s + TRAVEL_S / 2, sent_s + TRAVEL_S)
             rows.append((seq, _six(sent_s), _six(to_server), _six(back)))
         return rows
@@ -117,6 +150,16 @@ class Recording:
             rows.append((_six(low_s), _six(high_s), f"{20 * (1 - out_s / 0.1):.3f}"))
         return rows
 
+    def stream_rows(self, silent: list[tuple[float, float]]) -> list[Row]:
+        """Return messages each 10 ms; what was sent in a silence is received 1 ms after it."""
+        rows: list[Row] = []
+        for seq in range(round(self.end_s / 0.01)):
+            sent_s = seq * 0.01
+            until_s = max((high for low, high in silent if low <= sent_s < high), default=sent_s)
+            heard_s = until_s + 0.001
+            rows.append((seq, _six(sent_s), _six(heard_s) if heard_s < self.end_s else ""))
+        return rows
+
     def about(self) -> dict[str, Any]:
         return {
             "format": 1,
@@ -131,7 +174,12 @@ class Recording:
             "seed": 7,
             "repetition": self.repetition,
             "settings": self.settings,
-            "scenario": {"network": network(), "faults": [], "traffic": {}, "preferred": "fw1"},
+            "scenario": {
+                "network": self.network,
+                "faults": [],
+                "traffic": {"stream": None if self.silent is None else "server"},
+                "preferred": "fw1",
+            },
             "machine": {"kernel": "6.1.0", "datapath": "netdev", "cpus": 2},
             "versions": {"carplab": "0.1.0", "mininet": "2.3.0"},
             "git_commit": "0123abc",
@@ -145,7 +193,14 @@ class Recording:
             events.append((f"{self.end_s:.6f}", "runner", "phase", "", "", "end"))
         table(folder / "events.csv", ("t_s", "source", "kind", "segment", "vhid", "detail"), events)
         probe = folder / "probe.csv"
-        table(probe, ("seq", "sent_t_s", "server_t_s", "returned_t_s"), self.probe_rows())
+        columns = ("seq", "sent_t_s", "server_t_s", "returned_t_s")
+        table(probe, columns, self.probe_rows(self.dead))
+        for (client, server), dead in self.flows.items():
+            further = folder / f"probe-{client}-{server}.csv"
+            table(further, columns, self.probe_rows(dead))
+        if self.silent is not None:
+            heard = self.stream_rows(self.silent)
+            table(folder / "stream.csv", ("seq", "sent_t_s", "received_t_s"), heard)
         if zipped:
             (folder / "probe.csv.gz").write_bytes(gzip.compress(probe.read_bytes()))
             probe.unlink()

@@ -3,13 +3,20 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from carplab.analysis.load import VirtualHostKey, load_run
 from carplab.analysis.windows import find_windows
 from carplab.errors import CarplabError
-from tests.analysis.recorded import Recording, cable_pull
+from tests.analysis.recorded import (
+    PLACES,
+    Recording,
+    balanced_network,
+    cable_pull,
+    cabled_network,
+)
 
 
 @pytest.fixture
@@ -34,6 +41,57 @@ def test_reads_what_was_written(folder: Path) -> None:
 def test_knows_the_timers_of_each_virtual_host(folder: Path) -> None:
     settings = load_run(folder).virtual_hosts[VirtualHostKey("fw2", "inside", 2)]
     assert settings.master_down_s == 3 + 100 / 256
+
+
+def test_the_cables_of_a_machine_are_told_apart(tmp_path: Path) -> None:
+    recording = Recording(network=cabled_network())
+    recording.event(4.0, "fw1", "carp", "outside/2", 1, "BACKUP -> MASTER (master timed out)")
+    run = load_run(recording.write(tmp_path))
+    (event,) = (event for event in run.events if event.t_s == 4.0)
+    assert (event.segment, event.cable, event.place) == ("outside", 2, "outside/2")
+    assert run.virtual_hosts[VirtualHostKey("fw2", "inside", 2, cable=2)].advskew == 150
+    assert str(VirtualHostKey("fw2", "inside", 2, cable=2)) == "fw2 inside/2 vhid 2"
+
+
+@pytest.mark.parametrize(
+    ("network", "homes"),
+    [
+        (cabled_network(), {("outside", 1): "fw1", ("inside", 2): "fw1"}),
+        (
+            balanced_network(2),
+            {
+                ("outside", 1): "fw1",
+                ("outside", 3): "fw2",
+                ("inside", 2): "fw1",
+                ("inside", 4): "fw2",
+            },
+        ),
+        (
+            balanced_network(3),
+            {(segment, first + 2 * rank): f"fw{rank + 1}" for segment, first in PLACES
+             for rank in range(3)},
+        ),
+    ],
+)  # fmt: skip
+def test_each_place_has_a_home(
+    tmp_path: Path, network: dict[str, Any], homes: dict[tuple[str, int], str]
+) -> None:
+    assert load_run(Recording(network=network).write(tmp_path)).homes == homes
+
+
+def test_further_probes_and_the_stream_are_read_where_there_are(tmp_path: Path) -> None:
+    recording = Recording(flows={("client2", "server"): [(1.0, 2.0)]}, silent=[])
+    run = load_run(recording.write(tmp_path))
+    assert run.missing == ()
+    assert run.flow == ("client", "server")
+    assert run.further_probes["client2", "server"]["returned_t_s"].isna().sum() == 1000
+    assert run.stream["received_t_s"].iloc[3] == pytest.approx(0.031)
+
+
+def test_a_stream_that_was_asked_for_is_missed(tmp_path: Path) -> None:
+    folder = Recording(silent=[]).write(tmp_path)
+    (folder / "stream.csv").unlink()
+    assert load_run(folder).missing == ("stream.csv is missing.",)
 
 
 def test_a_compressed_probe_gives_the_same_windows(tmp_path: Path, folder: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import re
 import shutil
@@ -17,7 +18,8 @@ from carplab.analysis.analysed import read_series
 from carplab.analysis.report import add_parser
 from carplab.analysis.run import analyse_run, analyse_series, report, windows_table
 from carplab.errors import CarplabError
-from tests.analysis.recorded import cable_pull, crash
+from tests.analysis.recorded import blocked_port, cable_pull, crash
+from tests.analysis.test_table import printed
 
 VOID = {"meta", "img", "link", "br", "hr"}
 
@@ -86,7 +88,7 @@ def test_a_run_gets_its_files(tmp_path: Path) -> None:
     written = {path.name for path in folder.iterdir()} - before
     assert written == {"windows.csv", "timeline.png", "timeline.svg", "report.html"}
     assert (folder / "windows.csv").read_text().count("\n") == len(analysed.windows) + 1
-    assert windows_table(analysed).row_count > 5
+    assert "failover" in printed(windows_table(analysed))
 
 
 def test_without_figures_only_the_windows(tmp_path: Path) -> None:
@@ -129,6 +131,36 @@ def test_the_page_needs_nothing_else(finished: Path) -> None:
     assert "link" not in page.tags
     assert "url(" not in path.read_text()
     assert not re.search(r"https?://", re.sub(r"data:[^\"]+", "", path.read_text()))
+
+
+def test_several_flows_are_set_side_by_side(tmp_path: Path) -> None:
+    recording = cable_pull()
+    recording.flows = {("client2", "server"): [(6.0, 6.5)]}
+    folder = recording.write(tmp_path)
+    analysed = analyse_run(folder)
+    rows = list(csv.DictReader((folder / "flows.csv").read_text().splitlines()))
+    assert [(row["client"], row["cause"], row["lost"]) for row in rows] == [
+        ("client", "all", "2897"),
+        ("client", "none", "0"),
+        ("client", "fault 1", "2897"),
+        ("client", "repair 1", "0"),
+        ("client2", "all", "500"),
+        ("client2", "none", "0"),
+        ("client2", "fault 1", "500"),
+        ("client2", "repair 1", "0"),
+    ]
+    page = Page(folder / "report.html")
+    for shown in (printed(windows_table(analysed)), page.text):
+        assert "client2 to server" in shown
+        assert "0.501 s" in shown
+
+
+def test_the_stream_and_the_worst_split_are_headlines(tmp_path: Path) -> None:
+    recording = blocked_port()
+    recording.silent = []
+    text = Page(report(recording.write(tmp_path))).text
+    assert "The stream: alive." in text
+    assert "Worst split: 29.6 s after repair 1 (outside fw1+fw2, inside fw1), 29.6 s of it" in text
 
 
 def test_the_recorded_command_is_shown(tmp_path: Path) -> None:
@@ -175,7 +207,10 @@ def test_a_series_gets_its_files_and_each_repetition_its_own(finished: Path) -> 
     assert page.links == ["01/report.html", "02/report.html", "03/report.html"]
     assert all((finished / link).exists() for link in page.links)
     assert "The middle one: repetition 02" in page.text
-    assert windows_table(read_series(finished)).row_count > 5
+    said = printed(windows_table(read_series(finished)))
+    assert "failover" in said
+    assert "worst split: 3.192 s after fault 1 (outside none, inside fw2)" in said
+    assert " ".join(said.split()).endswith("without traffic, in repetition 01")
 
 
 def test_a_series_that_was_cut_short_says_so(finished: Path, tmp_path: Path) -> None:

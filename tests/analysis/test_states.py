@@ -15,6 +15,7 @@ from carplab.analysis.states import (
     find_tracks,
     is_home,
     is_whole,
+    track_names,
     transitions,
 )
 
@@ -161,6 +162,51 @@ def test_of_several_vhids_each_rank_needs_one_host() -> None:
     assert not is_whole({place: frozenset({host}) for place, host in balanced.items()})
 
 
+@pytest.mark.parametrize("firewalls", [2, 3])
+def test_balanced_places_are_whole_rank_by_rank(firewalls: int) -> None:
+    homes = {
+        (segment, first + 2 * rank): f"fw{rank + 1}"
+        for segment, first in (("inside", 2), ("outside", 1))
+        for rank in range(firewalls)
+    }
+    masters = {place: frozenset({host}) for place, host in homes.items()}
+    assert is_whole(masters)
+    assert is_home(masters, homes)
+    for rank in range(firewalls):
+        moved = dict(masters)
+        moved["outside", 1 + 2 * rank] = frozenset({f"fw{(rank + 1) % firewalls + 1}"})
+        assert not is_whole(moved)
+        moved["inside", 2 + 2 * rank] = moved["outside", 1 + 2 * rank]
+        assert is_whole(moved)
+        assert not is_home(moved, homes)
+
+
+def test_a_host_is_master_if_any_of_its_interfaces_is() -> None:
+    events = [
+        *pair(),
+        Event(2.0, "fw1", "carp", "outside", 1, "INIT -> BACKUP (link up)", cable=2),
+        Event(3.0, "fw1", "carp", "outside", 1, "MASTER -> INIT (hardware interface down)"),
+        Event(3.5, "fw1", "carp", "outside", 1, "BACKUP -> MASTER (master timed out)", cable=2),
+    ]
+    tracks = find_tracks(events)
+    masters = find_masters(tracks)
+    assert [masters.at(t_s)[OUTSIDE] for t_s in (2.5, 3.2, 4.0)] == [{"fw1"}, set(), {"fw1"}]
+    assert track_names(tracks) == [
+        "outside fw1 cable 1",
+        "outside fw1 cable 2",
+        "outside fw2",
+        "inside fw1",
+        "inside fw2",
+    ]
+
+
+def test_names_tell_vhids_apart() -> None:
+    events = [
+        carp(0.0, "fw1", ("outside", vhid), "INIT -> BACKUP (link up)") for vhid in (1, 3)
+    ]
+    assert track_names(find_tracks(events)) == ["outside vhid 1 fw1", "outside vhid 3 fw1"]
+
+
 def test_a_split_is_one_from_its_begin_to_its_end() -> None:
     events = [
         *pair(),
@@ -171,6 +217,8 @@ def test_a_split_is_one_from_its_begin_to_its_end() -> None:
     ]
     (split,) = find_splits(find_masters(find_tracks(events)), 1.0, 10.0)
     assert (split.start_s, split.end_s, split.open_end) == (3.0, 6.0, False)
+    assert [part.start_s for part in split.parts] == [3.0, 3.1, 3.2]
+    assert split.mostly == "outside none, inside fw2"
     assert split.detail == (
         "outside none, inside fw1; then outside none, inside fw1+fw2; then outside none, inside fw2"
     )

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from carplab.analysis.causes import Cause, cause_of
 from carplab.analysis.load import load_run
 from carplab.analysis.windows import Findings, Window, find_windows
-from tests.analysis.recorded import PLACES, SPACING_S, TRAVEL_S, Recording, cable_pull, crash
+from tests.analysis.recorded import (
+    PLACES,
+    SPACING_S,
+    TRAVEL_S,
+    Recording,
+    balanced_network,
+    cable_pull,
+    cabled_network,
+    crash,
+)
 
 MICROSECOND = 1e-6 + 1e-9
 DETECTED = "BACKUP -> MASTER (master timed out)"
@@ -329,6 +338,77 @@ def test_a_hang_gives_the_segments_away_until_it_ends(tmp_path: Path) -> None:
     assert only(found, "split", "repair 1").detail == "outside fw1+fw2, inside fw1+fw2"
     assert only(found, "recovery", "repair 1").length_s == pytest.approx(0.6)
     assert only(found, "failover", "fault 1").theory_s == pytest.approx((2.390625, 3.390625))
+
+
+def test_a_balanced_pair_is_back_when_each_has_its_own_again(tmp_path: Path) -> None:
+    recording = Recording(network=balanced_network(2))
+    for host, segment, vhid in (("fw2", "outside", 3), ("fw2", "inside", 4)):
+        recording.event(-1.0, host, "carp", segment, vhid, DETECTED)
+    recording.fault(5.0)
+    recording.carp(5.001, "fw1", "outside", "MASTER -> INIT (hardware interface down)")
+    recording.carp(5.002, "fw2", "inside", "BACKUP -> MASTER (preempting a slower master)")
+    recording.carp(5.003, "fw1", "inside", STEPS_DOWN)
+    recording.carp(8.0, "fw2", "outside", DETECTED)
+    recording.repair(12.0)
+    recording.carp(12.5, "fw1", "inside", DETECTED)
+    recording.carp(12.6, "fw2", "inside", STEPS_DOWN)
+    recording.carp(12.7, "fw1", "outside", DETECTED)
+    recording.carp(12.8, "fw2", "outside", STEPS_DOWN)
+    found = analyse(recording, tmp_path)
+    detection = only(found, "detection", "fault 1")
+    assert detection.detail == "vhid 1 fw2: master timed out"
+    assert detection.theory_s == pytest.approx((2.390625, 3.390625))
+    assert span(only(found, "split", "fault 1")) == near(5.001, 8.0, 2.999)
+    assert span(only(found, "split", "repair 1")) == near(12.5, 12.8, 0.3)
+    assert "outside vhid 3 fw2" in only(found, "split", "repair 1").detail
+    recovery = only(found, "recovery", "repair 1")
+    assert recovery.length_s == pytest.approx(0.8)
+    assert "every MASTER at home after 0.8000 s" in recovery.detail
+
+
+def test_a_balanced_pair_that_stays_on_one_machine_is_not_back(tmp_path: Path) -> None:
+    recording = Recording(network=balanced_network(2))
+    for segment, vhid in (("outside", 3), ("inside", 4)):
+        recording.event(-1.0, "fw1", "carp", segment, vhid, DETECTED)
+    recording.fault(5.0, host="fw2")
+    recording.repair(12.0, host="fw2")
+    recovery = only(analyse(recording, tmp_path), "recovery", "repair 1")
+    assert recovery.length_s is None
+    assert "not every MASTER was at home again before the end of the run" in recovery.detail
+
+
+def test_a_second_cable_that_takes_over_is_a_detection(tmp_path: Path) -> None:
+    recording = Recording(network=cabled_network())
+    recording.fault(5.0)
+    recording.carp(5.001, "fw1", "outside", "MASTER -> INIT (hardware interface down)")
+    recording.event(7.9, "fw1", "carp", "outside/2", 1, DETECTED)
+    recording.repair(12.0)
+    found = analyse(recording, tmp_path)
+    detection = only(found, "detection", "fault 1")
+    assert detection.length_s == pytest.approx(2.9)
+    assert detection.detail == "fw1 cable 2: master timed out"
+    assert detection.theory_s == pytest.approx((3 + 50 / 256 - 1, 3 + 50 / 256))
+    assert span(only(found, "split", "fault 1")) == near(5.001, 7.9, 2.899)
+
+
+def test_a_fault_of_a_cable_that_carries_no_master_has_no_detection(tmp_path: Path) -> None:
+    recording = Recording(network=cabled_network())
+    recording.event(-1.0, "fw1", "carp", "outside/2", 1, "INIT -> BACKUP (link up)")
+    recording.fault(5.0, segment="outside/2", what="blackhole both")
+    recording.repair(12.0, segment="outside/2", what="blackhole both")
+    found = analyse(recording, tmp_path)
+    assert found.first("detection", "fault 1") is None
+    assert str(found.causes[0]) == "fault 1: blackhole both fw1 outside/2"
+    assert [cause.name for cause in found.causes] == ["fault 1", "repair 1"]
+
+
+def test_a_virtual_host_that_moves_to_another_cable_has_no_detection(tmp_path: Path) -> None:
+    recording = Recording(dead=[(5.0, 5.02)])
+    recording.fault(5.0)
+    recording.repair(12.0)
+    found = analyse(recording, tmp_path)
+    assert found.first("detection", "fault 1") is None
+    assert only(found, "failover", "fault 1").length_s == pytest.approx(0.02, abs=0.001)
 
 
 def test_windows_come_cause_by_cause(tmp_path: Path) -> None:
