@@ -21,14 +21,13 @@ from carplab import __version__
 from carplab.analysis.analysed import AnalysedRun, AnalysedSeries, series_name
 from carplab.analysis.load import Run, mapping
 from carplab.analysis.series import Statistic
-from carplab.analysis.summary import worst_split
 from carplab.analysis.table import (
     HIDDEN,
     flow_columns,
     flow_rows,
     has_several_flows,
     statistic_cells,
-    worst_of,
+    worst_of_series,
     worst_text,
 )
 from carplab.analysis.text import length_text, theory_text
@@ -121,7 +120,7 @@ def series_page(
         title=f"{series.about.get('experiment', 'series')}: {_series_run(series)}",
         under=f"{len(series.runs)} repetitions, dialect {series_name(series)}",
         warnings=_series_warnings(series),
-        headlines=[_sentence(worst_of(series.findings))],
+        headlines=[_sentence(worst_of_series(series.findings))],
         statistics=_statistic_rows(series.statistics),
         distribution=_inline(distribution),
         columns=[f"{window}\n{cause}" for window, cause in _COMPARED],
@@ -215,7 +214,7 @@ def _headlines(findings: Findings) -> list[str]:
     if findings.stream is not None:
         lines.append(f"The stream: {findings.stream.story}.")
     if findings.tracks:
-        lines.append(_sentence(worst_text(worst_split(findings))))
+        lines.append(_sentence(worst_text(findings)))
     return lines
 
 

@@ -30,6 +30,8 @@ from carplab.analysis.table import (
     series_csv,
     series_table,
     windows_csv,
+    worst_of_series,
+    worst_text,
 )
 from carplab.analysis.timeline import draw_timeline
 from carplab.errors import CarplabError
@@ -82,13 +84,15 @@ def analyse_series(folder: Path, figures: bool = True) -> AnalysedSeries:
 def windows_table(analysed: AnalysedRun | AnalysedSeries) -> RenderableType:
     """Return the windows, or their statistics, for the terminal; the worst split comes last."""
     from rich.console import Group
+    from rich.text import Text
 
     if isinstance(analysed, AnalysedSeries):
-        return series_table(analysed.statistics, analysed.findings)
-    windows = run_table(analysed.findings)
-    if has_several_flows(analysed.findings):
-        return Group(flows_table(analysed.findings), windows)
-    return windows
+        tables, worst = [series_table(analysed.statistics)], worst_of_series(analysed.findings)
+    else:
+        tables, worst = [run_table(analysed.findings)], worst_text(analysed.findings)
+        if has_several_flows(analysed.findings):
+            tables.append(flows_table(analysed.findings))
+    return Group(*tables, Text(worst, style="bold"))
 
 
 def report(folder: Path, out: Path | None = None) -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from carplab import recording
 from carplab.analysis.flows import WHOLE_RUN, FlowRow
 from carplab.analysis.series import Statistic
-from carplab.analysis.summary import WorstSplit, worst_split
+from carplab.analysis.summary import worst_split
 from carplab.analysis.text import length_text, theory_text
 from carplab.analysis.windows import Findings, Window
 
@@ -43,7 +43,7 @@ def flows_csv(flows: Iterable[FlowRow]) -> str:
 
 
 def run_table(findings: Findings) -> Table:
-    """Return the windows of a run as a table for the terminal, the worst split as its last line."""
+    """Return the windows of a run as a table for the terminal."""
     rows = [
         [
             window.cause,
@@ -57,7 +57,7 @@ def run_table(findings: Findings) -> Table:
         if window.window not in HIDDEN
     ]
     columns = ("after", "window", "segment", "length", "theory s", "remarks")
-    return _table("Windows", columns, rows, worst_text(worst_split(findings)))
+    return _table("Windows", columns, rows)
 
 
 def flows_table(findings: Findings) -> Table:
@@ -93,29 +93,30 @@ def has_several_flows(findings: Findings) -> bool:
     return len({(row.client, row.server) for row in findings.flows}) > 1
 
 
-def worst_text(worst: WorstSplit | None) -> str:
-    """Return the sentence about the worst split, or that there was none."""
+def worst_text(findings: Findings) -> str:
+    """Return the sentence about the worst split of a run, or that there was none."""
+    worst = worst_split(findings)
     return worst.text if worst else "no split"
 
 
-def worst_of(findings: Mapping[str, Findings]) -> str:
-    """Return the sentence about the worst split of all repetitions."""
+def worst_of_series(findings: Mapping[str, Findings]) -> str:
+    """Return the sentence about the worst split of all repetitions, or that there was none."""
     splits = {name: worst for name, each in findings.items() if (worst := worst_split(each))}
     if not splits:
-        return worst_text(None)
+        return "no split"
     name = max(splits, key=lambda each: splits[each].length_s)
     return f"{splits[name].text}, in repetition {name}"
 
 
-def series_table(statistics: Iterable[Statistic], findings: Mapping[str, Findings]) -> Table:
-    """Return median and range of every window of a series, and the worst split of all."""
+def series_table(statistics: Iterable[Statistic]) -> Table:
+    """Return median and range of every window of a series as a table for the terminal."""
     rows = [
         [statistic.cause, statistic.window, *statistic_cells(statistic)]
         for statistic in statistics
         if statistic.window not in HIDDEN
     ]
     columns = ("after", "window", "n", "median", "min", "max", "theory s")
-    return _table("Windows over the repetitions", columns, rows, worst_of(findings))
+    return _table("Windows over the repetitions", columns, rows)
 
 
 def statistic_cells(statistic: Statistic) -> list[str]:
@@ -144,20 +145,12 @@ def _csv(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return text.getvalue()
 
 
-def _table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str | None = None
-) -> Table:
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """Build a table of one line a row: on a narrow terminal the remarks give way, nothing else."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        title=title,
-        title_justify="left",
-        caption=Text(caption) if caption else None,
-        caption_justify="left",
-        caption_style="bold",
-    )
+    table = Table(title=title, title_justify="left")
     for column in columns:
         numeric = column in NUMBERS or column.startswith("outage at")
         justify: JustifyMethod = "right" if numeric else "left"

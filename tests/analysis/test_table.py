@@ -10,7 +10,14 @@ from rich.console import Console
 from carplab import recording
 from carplab.analysis.load import load_run
 from carplab.analysis.series import find_statistics
-from carplab.analysis.table import run_table, series_csv, series_table, windows_csv
+from carplab.analysis.table import (
+    run_table,
+    series_csv,
+    series_table,
+    windows_csv,
+    worst_of_series,
+    worst_text,
+)
 from carplab.analysis.text import length_text
 from carplab.analysis.windows import Findings, find_windows
 from tests.analysis.recorded import Recording, blocked_port, cable_pull
@@ -52,24 +59,17 @@ def test_a_window_without_end_is_blank(tmp_path: Path) -> None:
     assert "never" in printed(run_table(found))
 
 
-def test_the_worst_split_is_the_last_line(findings: Findings, tmp_path: Path) -> None:
-    lines = printed(run_table(findings)).splitlines()
-    assert lines[-1].rstrip() == (
+def test_the_worst_split_is_named(findings: Findings, tmp_path: Path) -> None:
+    assert worst_text(findings) == (
         "worst split: 2.892 s after fault 1 (outside none, inside fw2), "
         "2.892 s of it without traffic"
     )
-    quiet = find_windows(load_run(Recording().write(tmp_path)))
-    assert printed(run_table(quiet)).splitlines()[-1].strip() == "no split"
-
-
-def test_the_worst_split_of_a_series_names_its_repetition(
-    findings: Findings, tmp_path: Path
-) -> None:
-    longer = find_windows(load_run(blocked_port().write(tmp_path)))
-    both = {"01": findings, "02": longer}
-    last = printed(series_table(find_statistics(both), both)).splitlines()[-1]
-    assert last.startswith("worst split: 29.6 s after repair 1 (")
-    assert last.rstrip().endswith("in repetition 02")
+    quiet = find_windows(load_run(Recording().write(tmp_path / "quiet")))
+    assert worst_text(quiet) == worst_of_series({"01": quiet}) == "no split"
+    longer = find_windows(load_run(blocked_port().write(tmp_path / "longer")))
+    worst = worst_of_series({"01": findings, "02": longer, "03": quiet})
+    assert worst.startswith("worst split: 29.6 s after repair 1 (")
+    assert worst.endswith("in repetition 02")
 
 
 def test_series_csv_has_the_repetition_in_front(findings: Findings) -> None:
