@@ -1,8 +1,9 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-pure test-pythons lint bench dialects report clean
+.PHONY: help setup run test test-pure test-pythons lint bench dialects mail docs report clean
 
 PYTHON := .venv/bin/python
 RESULTS ?= results
+LANES ?= 1
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +33,13 @@ bench: setup ## measure carpd: its start, its memory, how it hands over, also to
 
 dialects: setup ## 10 cable pulls and 10 crashes in each dialect, and their comparison (20 min)
 	@scripts/as_root.py scripts/dialects.sh
+
+mail: setup ## measure every claim of the mail, 10 times each (hours; goes on where it was stopped)
+	@scripts/as_root.py .venv/bin/carplab mail measure --lanes $(LANES) --out $(RESULTS)/mail
+	@.venv/bin/carplab mail verdicts --out $(RESULTS)/mail
+
+docs: setup ## build docs/the-mail.md from its template and results/reference/mail
+	@.venv/bin/carplab mail document
 
 report: setup ## render the HTML report of every run in results/ (RESULTS=FOLDER for another)
 	@.venv/bin/carplab report $(RESULTS)

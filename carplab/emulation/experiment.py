@@ -141,7 +141,7 @@ class Options:
             left_out = option.name in ("seed", "out", "quiet", "no_plots")
             if left_out or value == getattr(defaults, option.name):
                 continue
-            flag = _FLAGS.get(option.name, "--" + option.name.replace("_", "-"))
+            flag = _flag(option.name)
             if value is True:
                 words.append(flag)
             elif isinstance(value, tuple):
@@ -152,6 +152,12 @@ class Options:
 
 
 _FLAGS = {"settings": "--set", "bandwidth_mbps": "--bandwidth"}
+_DECIDED = ("host", "segment", "firewalls", "quick", "iperf", "bandwidth_mbps")  # by a condition
+
+
+def _flag(option: str) -> str:
+    return _FLAGS.get(option, "--" + option.replace("_", "-"))
+
 
 Build = Callable[[Options], Scenario]
 Judge = Callable[[Path], str]
@@ -169,7 +175,17 @@ class Experiment:
     judge: Judge | None = field(default=None, compare=False)
 
     def choose(self, options: Options) -> Options:
-        """Return the options with one of this experiment's conditions, if it has any."""
+        """Return the options with one of this experiment's conditions, if it has any.
+
+        UsageError for a condition that is not there, or an option that the condition decides.
+        """
+        defaults = Options()
+        for name in _DECIDED if self.conditions else ():
+            if getattr(options, name) != getattr(defaults, name):
+                raise UsageError(
+                    f"{self.name} has conditions, which decide {_flag(name)}: leave it out "
+                    "(--set changes what a condition has)"
+                )
         if options.condition is None:
             return replace(options, condition=self.conditions[0]) if self.conditions else options
         if options.condition in self.conditions:

@@ -126,6 +126,15 @@ def test_unknown_condition_names_those_there_are(
     assert code == 2 and "crash has no conditions: leave --condition snow out" in said
 
 
+def test_what_a_condition_decides_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(CONDITIONED)
+    code, said = refused(capsys, "run", str(path), "--bandwidth", "3")
+    assert code == 2 and "mine has conditions, which decide --bandwidth: leave it out" in said
+
+
 def test_list_shows_experiments_topologies_and_no_runs(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -1,0 +1,29 @@
+"""One cable pull with two virtual hosts on each segment and ARP balancing.
+
+Several clients inside and servers outside; every packet between them counts.
+
+    sudo .venv/bin/carplab run mail-c5-balanced --condition stp --dialect openbsd-3.8
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from carplab.emulation.experiment import Options
+from carplab.emulation.script import run_experiment
+from carplab.mail.claims import claim
+from carplab.mail.judge import judge as judge_claim
+from carplab.scenario import Scenario
+
+CLAIM = claim("C5")
+CONDITIONS = tuple(CLAIM.conditions)
+judge = partial(judge_claim, CLAIM.id)
+
+
+def build(options: Options) -> Scenario:
+    series = CLAIM.series(options.condition or CONDITIONS[0])
+    return series.scenario(CLAIM.experiment, options.dialect, options.settings)
+
+
+if __name__ == "__main__":
+    run_experiment(build)
