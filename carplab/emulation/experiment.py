@@ -152,7 +152,10 @@ class Options:
 
 
 _FLAGS = {"settings": "--set", "bandwidth_mbps": "--bandwidth"}
-_DECIDED = ("host", "segment", "firewalls", "quick", "iperf", "bandwidth_mbps")  # by a condition
+# By a condition:
+_DECIDED = (
+    "host", "segment", "firewalls", "design", "family", "quick", "iperf", "bandwidth_mbps",
+)  # fmt: skip
 
 
 def _flag(option: str) -> str:

@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from carplab.errors import CarplabError
-from carplab.mail.facts import Facts, write_facts
+from carplab.mail.facts import Facts, read_facts, write_facts
 from carplab.mail.jobs import Job, recorded_jobs
 from carplab.mail.publish import RUNS_FILE, VERDICTS_FILE, write
 from carplab.mail.verdicts import OVERALL, find_verdicts, write_verdicts
@@ -22,8 +22,9 @@ def collect(results: Path) -> Iterator[str]:
         raise CarplabError(f"there are no runs in {results}: make them with 'carplab mail measure'")
     with ProcessPoolExecutor() as pool:
         read = list(pool.map(_read, jobs, [results] * len(jobs), chunksize=4))
-    runs = [facts for facts in read if facts]
-    write(results / RUNS_FILE, write_facts(runs).encode())
+    text = write_facts(facts for facts in read if facts)
+    runs = read_facts(text)  # what follows, follows from the file
+    write(results / RUNS_FILE, text.encode())
     outdated = f", {len(read) - len(runs)} outdated ones left out" if len(runs) < len(read) else ""
     yield f"{results / RUNS_FILE}: {len(runs)} repetitions{outdated}"
     verdicts = find_verdicts(runs)

@@ -122,7 +122,7 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.6f}" if isinstance(value, float) else str(value)
 
 
 def _value(kind: Any, cell: str) -> Any:

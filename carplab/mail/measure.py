@@ -23,6 +23,7 @@ MOST_FAILURES_IN_A_ROW = 6
 PATIENCE = 3.0  # times what a run should take
 PATIENCE_S = 120.0  # and this
 POLL_S = 0.2
+CLOSE_S = 10.0
 
 Say = Callable[[str], None]
 
@@ -93,31 +94,32 @@ class _Crew:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._lanes: dict[int, Lane] = {}
+        self._threads: list[threading.Thread] = []
         self._in_a_row = 0
         self._error: BaseException | None = None
 
     def work(self, lanes: int) -> None:
         """Do all jobs; what goes wrong in a thread is raised here."""
-        threads = [
-            threading.Thread(target=self._serve, args=(number,), name=f"lane {number}", daemon=True)
-            for number in range(1, lanes + 1)
-        ]
-        for thread in threads:
+        for number in range(1, lanes + 1):
+            name = f"lane {number}"
+            thread = threading.Thread(target=self._serve, args=(number,), name=name, daemon=True)
+            self._threads.append(thread)
             thread.start()
         # Poll: a join without time-out would keep a signal waiting.
-        while any(thread.is_alive() for thread in threads):
-            for thread in threads:
-                thread.join(POLL_S / len(threads))
+        while any(thread.is_alive() for thread in self._threads):
+            time.sleep(POLL_S)
         if self._error:
             raise self._error
 
     def close(self) -> None:
-        """End what is running."""
+        """End what is running, and wait for that."""
         self._stopping.set()
         with self._lock:
             for lane in self._lanes.values():
                 lane.close()
             self._lanes.clear()
+        for thread in self._threads:
+            thread.join(CLOSE_S)
 
     def _serve(self, number: int) -> None:
         try:
@@ -164,7 +166,8 @@ class _Crew:
         draft.mkdir(parents=True)
         timeout_s = job.expected_s * PATIENCE + PATIENCE_S
         try:
-            code = self._lane(number).run(job.command(draft), draft / LOG_FILE, timeout_s)
+            lane = self._lane(number)
+            code = lane.run(job.command(draft), draft / LOG_FILE, timeout_s) if lane else None
             if self._stopping.is_set():
                 return False
             if code is None:
@@ -176,8 +179,11 @@ class _Crew:
             shutil.rmtree(draft, ignore_errors=True)
         return job.is_done(self._results)
 
-    def _lane(self, number: int) -> Lane:
+    def _lane(self, number: int) -> Lane | None:
+        """Return the lane of a worker; None when all is to end."""
         with self._lock:
+            if self._stopping.is_set():
+                return None
             if number not in self._lanes:
                 self._lanes[number] = Lane()
             return self._lanes[number]

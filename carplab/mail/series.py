@@ -55,8 +55,7 @@ class Series:
 
     def network(self, dialect: str, settings: tuple[str, ...] = ()) -> Network:
         """Return its network, with further settings after its own."""
-        synced = "nat=synced" in self.settings
-        network = firewall_pair(sync=synced)
+        network = firewall_pair(design=self.design)
         return apply_settings(network, [f"dialect={dialect}", *self.settings, *settings])
 
     def scenario(self, experiment: str, dialect: str, settings: tuple[str, ...] = ()) -> Scenario:
@@ -95,6 +94,7 @@ _BLOCKED = replace(_BASE, after_s=38.0, startup_s=STARTUP_S + FORWARDING_S)
 _HELD = replace(_BASE, after_s=42.0, startup_s=STARTUP_S + FORWARDING_S)
 # An advbase of 10: a fault up to 20 s late, 30.4 s for the BACKUP, a repair up to 20.8 s late.
 _SLOW = replace(_BASE, dialects=SINCE_GROUPS, broken_s=52.0, after_s=62.0, startup_s=45.0)
+_GROUPED = replace(_BASE, broken_s=7.0)  # the last cable's advskew is 150
 _CURE = replace(_BLOCKED, dialects=OPENBSD)
 _STP = "segment.outside=stp"
 _LOOSE, _STRICT = "tcp_loose=yes", "tcp_loose=no"
@@ -139,9 +139,9 @@ SERIES = (
     replace(_SLOW, name="c3-advbase-10-stp", settings=("outside.advbase=10", _STP)),
     replace(_BASE, name="c5-plain", dialects=OPENBSD, design="balanced"),
     replace(_CURE, name="c5-stp", settings=(_STP,), design="balanced"),
-    replace(_BASE, name="c6-demotion", dialects=SINCE_GROUPS, design="grouped-demotion"),
-    replace(_BASE, name="c6-failover", design="grouped-failover"),
-    replace(_BASE, name="c6-separate", design="grouped-separate"),
+    replace(_GROUPED, name="c6-demotion", dialects=SINCE_GROUPS, design="grouped-demotion"),
+    replace(_GROUPED, name="c6-failover", design="grouped-failover"),
+    replace(_GROUPED, name="c6-separate", design="grouped-separate"),
     replace(_CURE, name="cure-link-up-delay", settings=("link_up_delay=32", _STP), after_s=42.0),
     replace(_CURE, name="cure-heard", settings=("demote_until_settled=heard", _STP)),
     replace(
