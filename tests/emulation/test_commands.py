@@ -35,7 +35,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["nonsense"], "unknown experiment 'nonsense': known are cable-pull, crash, reboot"),
+        (["nonsense"], "unknown experiment 'nonsense': known are cable-pull, crash, mail-c0-nat"),
         (["./nowhere.py"], "there is no experiment at ./nowhere.py"),
         (["crash", "--dialect", "netbsd"], "unknown dialect 'netbsd': known are openbsd-3.8, "),
         (["crash", "--set", "advskw=1"], "unknown setting 'advskw'"),

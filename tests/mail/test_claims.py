@@ -1,4 +1,4 @@
-"""The rules by which one run bears a claim out: each with what satisfies it, and each way not to."""
+"""The rules by which one run bears a claim out: what satisfies each, and what does not."""
 
 from __future__ import annotations
 
