@@ -23,6 +23,8 @@ _ETHERNET = struct.Struct("!6s6sH")
 _IPV4 = struct.Struct("!BBHHHBBH4s4s")
 _IPV6 = struct.Struct("!IHBB16s16s")
 _ARP = struct.Struct("!HHBBH6s4s6s4s")
+_ARP_OVER_ETHERNET = (1, ETHERTYPE_IPV4, 6, 4)  # hardware and protocol, and their address lengths
+_ARP_REQUEST, _ARP_REPLY = 1, 2
 _IPTOS_LOWDELAY = 0x10
 _DONT_FRAGMENT = 0x4000
 _ICMPV6 = 58
@@ -93,17 +95,51 @@ def gratuitous_arp(interface_mac: str, virtual_mac: str, address: IPv4Address) -
     The Ethernet source is the interface's own MAC, the sender hardware address the virtual one.
     """
     arp = _ARP.pack(
-        1,
-        ETHERTYPE_IPV4,
-        6,
-        4,
-        1,
+        *_ARP_OVER_ETHERNET,
+        _ARP_REQUEST,
         mac_bytes(virtual_mac),
         address.packed,
         bytes(6),
         address.packed,
     )
     return ethernet(interface_mac, BROADCAST_MAC, ETHERTYPE_ARP, arp)
+
+
+@dataclass(frozen=True, slots=True)
+class ArpRequest:
+    """Who asks for the MAC address of `target`; `destination_mac` is where the frame was sent."""
+
+    destination_mac: str
+    requester: IPv4Address
+    requester_mac: bytes
+    target: IPv4Address
+
+
+def parse_arp_request(frame: bytes) -> ArpRequest | None:
+    """The ARP request in an Ethernet frame; None if it is no request for an IPv4 address."""
+    if len(frame) < _ETHERNET.size + _ARP.size:
+        return None
+    destination, _, ethertype = _ETHERNET.unpack_from(frame)
+    *kind, requester_mac, requester, _, target = _ARP.unpack_from(frame, _ETHERNET.size)
+    if ethertype != ETHERTYPE_ARP or tuple(kind) != (*_ARP_OVER_ETHERNET, _ARP_REQUEST):
+        return None
+    return ArpRequest(
+        destination.hex(":"), IPv4Address(requester), requester_mac, IPv4Address(target)
+    )
+
+
+def arp_reply(virtual_mac: str, request: ArpRequest) -> bytes:
+    """The answer to a request: the target is at the virtual MAC, which is the Ethernet source too.
+    """
+    arp = _ARP.pack(
+        *_ARP_OVER_ETHERNET,
+        _ARP_REPLY,
+        mac_bytes(virtual_mac),
+        request.target.packed,
+        request.requester_mac,
+        request.requester.packed,
+    )
+    return ethernet(virtual_mac, request.requester_mac.hex(":"), ETHERTYPE_ARP, arp)
 
 
 def unsolicited_na(virtual_mac: str, address: IPv6Address) -> bytes:

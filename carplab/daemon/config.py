@@ -128,6 +128,14 @@ class DaemonConfig:
     def virtual_hosts_on(self, interface: str) -> tuple[VirtualHostConfig, ...]:
         return tuple(host for host in self.node.virtual_hosts if host.interface == interface)
 
+    def sharing_on(self, interface: str) -> frozenset[int]:
+        """The vhids on an interface that share an address with another one there."""
+        return frozenset(
+            host.vhid
+            for host in self.virtual_hosts_on(interface)
+            if any(self.node.balances(interface, address) for address in host.addresses)
+        )
+
 
 def load(path: Path) -> DaemonConfig:
     """Read and check a configuration file. Raises UsageError."""

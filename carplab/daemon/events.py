@@ -10,6 +10,7 @@ Each line has monotonic_s, wall_s and kind; the rest depends on the kind:
     sent          interface, vhid, family, ok, advbase, advskew, demote
     heard         interface, vhid, source, advbase, advskew, demote
     rejected      interface, source, statistic, count (since the last such line)
+    arp           interface, vhid (which of ours answers), requester, target (a shared address)
     hook          interface, vhid, command, exit_code (-N after signal N), length_ms; when it ended,
                   or with exit_code 127 and a reason when it could not start
     error         interface, vhid (where it is about one), reason
@@ -25,7 +26,7 @@ from collections.abc import Callable
 from typing import Any
 
 # news of state is kept apart from the regular traffic, which would otherwise push it out
-_TRAFFIC = frozenset({"sent", "heard", "rejected"})
+_TRAFFIC = frozenset({"sent", "heard", "rejected", "arp"})
 _KEPT_LINES = 4096
 # a flood of bad frames makes one line a second for each interface and cause, not one for each frame
 _REJECTED_INTERVAL_S = 1.0

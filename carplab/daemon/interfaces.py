@@ -33,7 +33,8 @@ class Interfaces:
 
     `link_changed` is called with an interface's name and whether frames can pass, at first and at
     each change; `moved` when a set that can pass frames went on to another port, with the port it
-    left; `frames_arrived` when something can be read from a port's socket.
+    left; `frames_arrived` when something can be read from a port's socket, and `arp_arrived` when
+    it can from its socket for ARP.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Interfaces:
         link_changed: Callable[[str, bool], None],
         moved: Callable[[str, Carpdev], None],
         frames_arrived: Callable[[str, Carpdev], None],
+        arp_arrived: Callable[[str, Carpdev], None],
     ) -> None:
         self._config = config
         self._netlink = netlink
@@ -55,6 +57,7 @@ class Interfaces:
         self._link_changed = link_changed
         self._moved = moved
         self._frames_arrived = frames_arrived
+        self._arp_arrived = arp_arrived
         self._owners = {
             port: interface for interface in config.interfaces for port in config.ports(interface)
         }
@@ -148,16 +151,28 @@ class Interfaces:
     def _attach(self, link: Link) -> None:
         interface = self._owners[link.name]
         try:
-            carpdev = Carpdev(link, self._config.virtual_hosts_on(interface), self._netlink)
-            self._present[link.name] = carpdev
-            self._selector.register(
-                carpdev.socket,
-                selectors.EVENT_READ,
-                lambda _: self._frames_arrived(interface, carpdev),
+            carpdev = Carpdev(
+                link,
+                self._config.virtual_hosts_on(interface),
+                self._config.sharing_on(interface),
+                self._netlink,
             )
+            self._present[link.name] = carpdev
+            self._listen(interface, carpdev)
             carpdev.create_macvlans(self._journal)
         except OSError as error:
             raise CarplabError(f"interface {link.name}: {vmac.explain(error)}") from None
+
+    def _listen(self, interface: str, carpdev: Carpdev) -> None:
+        def frames(_: int) -> None:
+            self._frames_arrived(interface, carpdev)
+
+        def arp(_: int) -> None:
+            self._arp_arrived(interface, carpdev)
+
+        self._selector.register(carpdev.socket, selectors.EVENT_READ, frames)
+        if carpdev.arp_socket is not None:
+            self._selector.register(carpdev.arp_socket, selectors.EVENT_READ, arp)
 
     def _detach(self, port: str) -> None:
         carpdev = self._present.pop(port, None)
@@ -166,6 +181,8 @@ class Interfaces:
         if self.get(self._owners[port]) is carpdev:
             del self._used[self._owners[port]]
         self._selector.unregister(carpdev.socket)
+        if carpdev.arp_socket is not None:
+            self._selector.unregister(carpdev.arp_socket)
         carpdev.close()
 
     def _came_back(self, link: Link) -> bool:

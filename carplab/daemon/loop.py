@@ -27,7 +27,7 @@ from carplab.carp.actions import (
     Transition,
     VirtualHostKey,
 )
-from carplab.carp.frames import FrameError, parse_ip
+from carplab.carp.frames import ArpRequest, FrameError, parse_ip
 from carplab.carp.node import Node, TransitionError
 from carplab.daemon import status, vmac
 from carplab.daemon.carpdev import Carpdev
@@ -99,6 +99,7 @@ class Daemon:
             self._link_changed,
             self._moved,
             self._receive,
+            self._receive_arp,
         )
         self._control: ControlServer | None = None
 
@@ -210,6 +211,32 @@ class Daemon:
                 return
             self._node.receive_datagram(name, datagram, now)
         self._perform_actions()
+
+    def _receive_arp(self, name: str, carpdev: Carpdev) -> None:
+        for _ in range(_FRAMES_AT_ONCE):
+            request = carpdev.hear_arp()
+            if request is None:
+                return
+            key = self._answering(name, carpdev, request)
+            if key is not None:
+                self._answer_arp(key, carpdev, request)
+
+    def _answering(self, name: str, carpdev: Carpdev, request: ArpRequest) -> VirtualHostKey | None:
+        """The virtual host that answers a request; None: it is another machine's, or nobody's."""
+        if carpdev is not self._interfaces.get(name):
+            return None
+        if self._config.node.balances(name, request.target):
+            return self._node.answer_arp(
+                name, request.requester, request.requester_mac, request.target
+            )
+        vhid = carpdev.silent_holder(request.target)
+        return None if vhid is None else VirtualHostKey(name, vhid)
+
+    def _answer_arp(self, key: VirtualHostKey, carpdev: Carpdev, request: ArpRequest) -> None:
+        # as with every answer: one that cannot be sent now is asked for again
+        with contextlib.suppress(OSError):
+            carpdev.answer_arp(key.vhid, request)
+            self._reporter.arp(key, request, time.monotonic())
 
     def _handle(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer a client of the control socket. Raises ValueError with a sentence."""

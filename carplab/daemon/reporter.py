@@ -15,6 +15,7 @@ from carplab.carp.actions import (
     Transition,
     VirtualHostKey,
 )
+from carplab.carp.frames import ArpRequest
 from carplab.carp.packet import Advertisement
 from carplab.daemon.events import EventLog
 from carplab.daemon.hooks import HookResult
@@ -65,6 +66,16 @@ class Reporter:
             exit_code=result.exit_code,
             length_ms=round(1000 * result.length_s, 3),
             reason=result.reason,
+        )
+
+    def arp(self, key: VirtualHostKey, request: ArpRequest, at_s: float) -> None:
+        """We answered an ARP request for a shared address."""
+        self.events.add(
+            "arp",
+            at_s,
+            **_key(key),
+            requester=str(request.requester),
+            target=str(request.target),
         )
 
     def sent(self, action: SendAdvertisement, ok: bool, at_s: float) -> None:

@@ -1,4 +1,4 @@
-"""Advertisements in and out of one interface.
+"""Advertisements in and out of one interface, and ARP requests in where carpd answers them.
 
 One packet socket an interface receives for all its virtual hosts, and sends whole frames, because
 the source MAC of an advertisement is the virtual one (packet(7)). It sees frames before any macvlan
@@ -15,6 +15,7 @@ import struct
 from collections.abc import Iterable
 
 from carplab.carp.frames import (
+    ETHERTYPE_ARP,
     ETHERTYPE_IPV4,
     ETHERTYPE_IPV6,
     carp_datagram,
@@ -37,7 +38,8 @@ _LOAD_BYTE, _LOAD_HALF, _IF_EQUAL, _IF_GREATER, _RETURN = 0x30, 0x28, 0x15, 0x25
 _PACKET_TYPE = 0xFFFFF000 + 4  # SKF_AD_OFF + SKF_AD_PKTTYPE
 _VLAN_TAG_PRESENT = 0xFFFFF000 + 48  # SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT
 _PACKET_MULTICAST = 2  # linux/if_packet.h: 0 to us, 1 broadcast, 2 multicast, 3 to others
-_FILTER: tuple[tuple[int, int, int, int], ...] = (
+_Program = tuple[tuple[int, int, int, int], ...]
+_ADVERTISEMENTS: _Program = (
     (_LOAD_BYTE, 0, 0, _PACKET_TYPE),
     (_IF_GREATER, 10, 0, _PACKET_MULTICAST),
     # the kernel takes the tag off: without this a VLAN's advertisements would count as the trunk's
@@ -53,6 +55,16 @@ _FILTER: tuple[tuple[int, int, int, int], ...] = (
     (_RETURN, 0, 0, _MAX_FRAME_BYTES),
     (_RETURN, 0, 0, 0),
 )
+_ARP_REQUESTS: _Program = (
+    (_LOAD_BYTE, 0, 0, _VLAN_TAG_PRESENT),
+    (_IF_EQUAL, 0, 5, 0),
+    (_LOAD_HALF, 0, 0, 12),
+    (_IF_EQUAL, 0, 3, ETHERTYPE_ARP),
+    (_LOAD_HALF, 0, 0, _ETHERNET_HEADER_BYTES + 6),
+    (_IF_EQUAL, 0, 1, 1),  # a request
+    (_RETURN, 0, 0, _MAX_FRAME_BYTES),
+    (_RETURN, 0, 0, 0),
+)
 
 
 class CarpSocket:
@@ -64,12 +76,7 @@ class CarpSocket:
     def __init__(self, interface: str, index: int, families: Iterable[int]) -> None:
         self._interface = interface
         self._peer_sockets: dict[int, socket.socket] = {}
-        # protocol 0 receives nothing: the filter is in place before the first frame
-        self._packet = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        self._packet.setblocking(False)
-        self._packet.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-        _attach_filter(self._packet)
-        self._packet.bind((interface, _ETH_P_ALL))
+        self._packet = _packet_socket(interface, _ADVERTISEMENTS)
         self._memberships = [_join(family, index) for family in families]
 
     def fileno(self) -> int:
@@ -81,13 +88,8 @@ class CarpSocket:
 
     def receive(self) -> bytes | None:
         """The next IP packet of protocol 112 without its Ethernet header, or None for now."""
-        try:
-            return self._packet.recv(_MAX_FRAME_BYTES)[_ETHERNET_HEADER_BYTES:]
-        except BlockingIOError:
-            return None
-        except OSError:
-            # the interface went down or away: the link watch tells, here it is only silence
-            return None
+        frame = _receive(self._packet)
+        return None if frame is None else frame[_ETHERNET_HEADER_BYTES:]
 
     def send_frame(self, frame: bytes) -> None:
         self._packet.send(frame)
@@ -108,6 +110,49 @@ class CarpSocket:
         if family not in self._peer_sockets:
             self._peer_sockets[family] = _raw_socket(self._interface, family)
         return self._peer_sockets[family]
+
+
+class ArpSocket:
+    """Hears the ARP requests of one interface, also those to a macvlan's MAC, and answers.
+
+    Raises OSError with the kernel's errno.
+    """
+
+    def __init__(self, interface: str) -> None:
+        self._packet = _packet_socket(interface, _ARP_REQUESTS)
+
+    def fileno(self) -> int:
+        return self._packet.fileno()
+
+    def close(self) -> None:
+        self._packet.close()
+
+    def receive(self) -> bytes | None:
+        """The next frame with a request, or None for now."""
+        return _receive(self._packet)
+
+    def send(self, frame: bytes) -> None:
+        self._packet.send(frame)
+
+
+def _packet_socket(interface: str, program: _Program) -> socket.socket:
+    # protocol 0 receives nothing: the filter is in place before the first frame
+    packet = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    packet.setblocking(False)
+    packet.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+    _attach_filter(packet, program)
+    packet.bind((interface, _ETH_P_ALL))
+    return packet
+
+
+def _receive(packet: socket.socket) -> bytes | None:
+    try:
+        return packet.recv(_MAX_FRAME_BYTES)
+    except BlockingIOError:
+        return None
+    except OSError:
+        # the interface went down or away: the link watch tells, here it is only silence
+        return None
 
 
 def _raw_socket(interface: str, family: int) -> socket.socket:
@@ -144,9 +189,9 @@ def _join(family: int, index: int) -> socket.socket:
     return member
 
 
-def _attach_filter(packet: socket.socket) -> None:
-    program = array.array("B", b"".join(struct.pack("=HBBI", *step) for step in _FILTER))
-    address, _ = program.buffer_info()
+def _attach_filter(packet: socket.socket, program: _Program) -> None:
+    steps = array.array("B", b"".join(struct.pack("=HBBI", *step) for step in program))
+    address, _ = steps.buffer_info()
     packet.setsockopt(
-        socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", len(_FILTER), address)
+        socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", len(program), address)
     )

@@ -5,6 +5,8 @@ What makes a macvlan answer like a BSD carp interface was found by measuring:
 - arp_ignore 1: else the interface below answers for the virtual address too, with its own MAC;
 - arp_announce 2: else the virtual address is announced with the real MAC;
 - rp_filter 0: else what is sent to the virtual MAC is dropped: the route back is another interface;
+- arp_ignore 8 on a macvlan with an address that several virtual hosts share: it answers nobody, for
+  carpd itself does (carplab.daemon.carpdev);
 - a macvlan that is down but still has the address keeps it local: a BACKUP would answer itself. So
   the addresses are removed first;
 - the macvlan is made beforehand, because that takes longer than everything a promotion needs.
@@ -44,11 +46,15 @@ def macvlan_name(vhid: int, parent: int) -> str:
 class VirtualMac:
     """One virtual host's macvlan on the interface with index `parent`.
 
-    Raises OSError with the kernel's errno where it refuses.
+    With `answers_arp` false it answers no ARP request. Raises OSError with the kernel's
+    errno where it refuses.
     """
 
-    def __init__(self, netlink: RouteSocket, config: VirtualHostConfig, parent: int) -> None:
+    def __init__(
+        self, netlink: RouteSocket, config: VirtualHostConfig, parent: int, answers_arp: bool
+    ) -> None:
         self._netlink = netlink
+        self._answers_arp = answers_arp
         self._addresses = config.addresses
         self._parent = parent
         self.name = macvlan_name(config.vhid, parent)
@@ -91,6 +97,8 @@ class VirtualMac:
 
     def _settings(self) -> Iterator[tuple[str, str]]:
         yield f"net/ipv4/conf/{self.name}/rp_filter", "0"
+        if not self._answers_arp:
+            yield f"net/ipv4/conf/{self.name}/arp_ignore", "8"
         if all(address.version == 4 for address in self._addresses):
             yield f"net/ipv6/conf/{self.name}/disable_ipv6", "1"
             return

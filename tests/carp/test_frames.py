@@ -38,6 +38,34 @@ def test_gratuitous_arp_is_freebsd_s() -> None:
     assert capture[start : start + len(frame)] == frame
 
 
+def test_an_arp_request_and_its_answer() -> None:
+    asked = bytes.fromhex("ffffffffffff 020000000099 0806 0001080006040001 020000000099 0a000164")
+    asked += bytes(6) + IPv4Address("10.0.1.1").packed
+    request = frames.parse_arp_request(asked + bytes(18))
+    assert request == frames.ArpRequest(
+        "ff:ff:ff:ff:ff:ff",
+        IPv4Address("10.0.1.100"),
+        bytes.fromhex("020000000099"),
+        IPv4Address("10.0.1.1"),
+    )
+    assert frames.arp_reply("00:00:5e:00:01:02", request) == bytes.fromhex(
+        "020000000099 00005e000102 0806 0001080006040002"
+        "00005e000102 0a000101 020000000099 0a000164"
+    )
+
+
+def test_what_is_no_arp_request() -> None:
+    mac = "00:00:5e:00:01:01"
+    announced = frames.gratuitous_arp(mac, mac, IPv4Address("10.0.1.1"))
+    assert frames.parse_arp_request(announced)
+    for size in range(len(announced)):
+        assert frames.parse_arp_request(announced[:size]) is None
+    fields = {12: "type", 15: "hardware", 17: "protocol", 19: "length", 21: "reply"}
+    for at, what in fields.items():
+        changed = announced[:at] + bytes((announced[at] ^ 2,)) + announced[at + 1 :]
+        assert frames.parse_arp_request(changed) is None, what
+
+
 def test_unsolicited_neighbour_advertisement() -> None:
     frame = frames.unsolicited_na("00:00:5e:00:01:01", IPv6Address("2001:db8::1"))
     assert frame[:6] == bytes.fromhex("333300000001")

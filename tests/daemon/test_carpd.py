@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from carplab.carp.frames import ethernet
+from carplab.carp.frames import BROADCAST_MAC, ethernet, mac_bytes
 from carplab.daemon import control
 from carplab.errors import CarplabError
 from tests.daemon.lab import (
@@ -82,20 +82,25 @@ def macvlan_of(host: Host) -> str:
     return str(next(link["ifname"] for link in links if link["ifname"].startswith("carp1-")))
 
 
-def ask_for(client: Host, address: str, seconds: float = 0.3) -> list[str]:
-    """The MAC addresses that answer an ARP request within some time."""
-    own_mac = bytes.fromhex("020000000099")
-    request = ethernet(
-        own_mac.hex(":"),
-        "ff:ff:ff:ff:ff:ff",
+def arp_request(
+    requester: str, requester_mac: str, address: str, to_mac: str = BROADCAST_MAC
+) -> bytes:
+    """The frame in which a requester asks for the MAC address of `address`."""
+    return ethernet(
+        requester_mac,
+        to_mac,
         0x0806,
         struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1)
-        + (own_mac + ip_address("10.0.1.100").packed)
+        + (mac_bytes(requester_mac) + ip_address(requester).packed)
         + (bytes(6) + ip_address(address).packed),
     )
+
+
+def ask_for(client: Host, address: str, seconds: float = 0.3) -> list[str]:
+    """The MAC addresses that answer an ARP request within some time."""
     answers = []
     with client.packet_socket() as packet:
-        packet.send(request)
+        packet.send(arp_request("10.0.1.100", "02:00:00:00:00:99", address))
         end_s = time.monotonic() + seconds
         while (left_s := end_s - time.monotonic()) > 0:
             if not select.select([packet], [], [], left_s)[0]:
