@@ -160,14 +160,13 @@ def test_carpd_runs_them_in_order_and_its_end_waits_for_none(lab: Lab) -> None:
 
 @pytest.mark.root
 def test_one_that_hangs_stops_nothing_else(lab: Lab) -> None:
-    carpd = lab.carpd(
-        lab.firewall(1), dialect="openbsd", advbase=0, advskew=25, on_master=["sleep", "1000"]
-    )
-    carpd.wait_for_state("MASTER")
-    sleeper = wait_for("it sleeps", lambda: carpd.host.run("pidof", "sleep", check=False).split())
+    pid_file = lab.folder / "pid"
+    pid_file.touch()
+    hangs = ["sh", "-c", f"echo $$ > {pid_file}; exec sleep 1000"]
+    carpd = lab.carpd(lab.firewall(1), dialect="openbsd", advbase=0, advskew=25, on_master=hangs)
+    pid = int(wait_for("it hangs", pid_file.read_text))
     sent = len(carpd.events("sent"))
     wait_for("ten more advertisements", lambda: len(carpd.events("sent")) > sent + 10)
     assert carpd.events("hook") == []
     assert carpd.end() == 0
-    for pid in sleeper:
-        os.kill(int(pid), signal.SIGTERM)
+    os.kill(pid, signal.SIGTERM)
