@@ -74,16 +74,21 @@ class Track:
 
 @dataclass(frozen=True)
 class SplitPart:
-    """A time in a split in which the same hosts were MASTER: `who` says of what."""
+    """A time in a split in which the same hosts were MASTER of the same places."""
 
     start_s: float
     end_s: float
-    who: str
+    masters: Mapping[Place, frozenset[str]]
 
     @property
     def length_s(self) -> float:
         """Seconds."""
         return self.end_s - self.start_s
+
+    @property
+    def who(self) -> str:
+        """Who was MASTER where."""
+        return describe(self.masters)
 
 
 @dataclass(frozen=True)
@@ -229,10 +234,10 @@ def find_splits(masters: Masters, start_s: float, end_s: float) -> list[Split]:
         now = masters.at(low)
         if is_whole(now) or not now or high <= low:
             continue
-        part = SplitPart(low, high, describe(now))
+        part = SplitPart(low, high, now)
         if not (found and found[-1][-1].end_s == low):
             found.append([part])
-        elif found[-1][-1].who == part.who:
+        elif found[-1][-1].masters == now:
             found[-1][-1] = replace(found[-1][-1], end_s=high)
         else:
             found[-1].append(part)

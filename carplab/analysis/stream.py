@@ -46,6 +46,11 @@ class Stream:
     story: str
     gaps: tuple[Gap, ...]
 
+    @property
+    def broken(self) -> bool:
+        """Tell whether a host said that the connection is no more."""
+        return self.ended not in (ALIVE, STALLED)
+
     def longest_gap(self, from_s: float, until_s: float) -> Gap | None:
         """Return the longest gap that began between two times, the one it broke in before all."""
         began = [gap for gap in self.gaps if from_s <= gap.start_s < until_s]

@@ -1,4 +1,4 @@
-"""The figure of one run: faults, windows, CARP states, ping and throughput on one time axis."""
+"""The figure of one run on one time axis: faults, windows, CARP states and splits, and traffic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,20 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from carplab.analysis.causes import Cause
 from carplab.analysis.load import Run
 from carplab.analysis.outages import Times
-from carplab.analysis.states import BACKUP, HUNG, INIT, MASTER, NOT_RUNNING, UNKNOWN, Track
+from carplab.analysis.states import (
+    BACKUP,
+    HUNG,
+    INIT,
+    MASTER,
+    NOT_RUNNING,
+    UNKNOWN,
+    Split,
+    SplitPart,
+    Track,
+    describe,
+    track_names,
+)
+from carplab.analysis.stream import Stream
 from carplab.analysis.style import (
     BLACK,
     BLUE,
@@ -39,6 +52,8 @@ from carplab.analysis.windows import Findings, Window
 
 WIDTH_IN = 11.0
 _BAND_IN = 0.3
+_SPLIT_BANDS = 1.6  # height of the splits' row, in rows of the states
+_STREAM_BIN_S = 0.1
 _CHARACTER = 0.0078  # width of one character at the labels' size, as a part of the time axis
 _MOST_POINTS = 4000  # more are drawn as the range of their values, bin by bin
 _MOST_INTERVALS = 1000
@@ -75,21 +90,25 @@ _WINDOWS = {
 def draw_timeline(run: Run, findings: Findings) -> Figure:
     """Return the figure of a run; what was not recorded leaves an empty panel that says so."""
     with figure_style():
-        bands_in = _BAND_IN * max(1, len(findings.tracks)) + 0.15
-        heights_in = [_BAND_IN * len(_WINDOWS) + 0.1, bands_in, 1.5, 1.5]
+        bands = max(1, len(findings.tracks)) + (_SPLIT_BANDS if findings.splits else 0)
+        heights_in = [_BAND_IN * len(_WINDOWS) + 0.1, _BAND_IN * bands + 0.15, 1.5, 1.5]
+        heights_in += [0.9] if findings.stream else []
         layout = ConstrainedLayoutEngine(h_pad=0.06, hspace=0.02)
         figure = Figure(figsize=(WIDTH_IN, sum(heights_in) + 2.2), layout=layout)
-        axes = figure.subplots(4, 1, sharex=True, height_ratios=heights_in)
+        axes = figure.subplots(len(heights_in), 1, sharex=True, height_ratios=heights_in)
         start_s, end_s = _limits(run, findings)
         axes[0].set_xlim(start_s, end_s)
         _draw_windows(axes[0], findings, start_s, end_s)
         _draw_states(axes[1], findings.tracks, start_s, end_s)
+        _draw_splits(axes[1], findings, (start_s, end_s))
         _draw_ping(axes[2], run.ping[run.ping["sent_t_s"].between(start_s, end_s)])
         _draw_throughput(axes[3], run.iperf)
+        if findings.stream:
+            _draw_stream(axes[4], findings.stream, (start_s, end_s))
         _draw_causes(axes, findings.causes, (start_s, end_s))
         _shade(axes[1:], findings.windows, end_s)
-        axes[3].xaxis.set_major_locator(MaxNLocator(12, steps=[1, 2, 5, 10]))
-        axes[3].set_xlabel("seconds since the start of the measurement")
+        axes[-1].xaxis.set_major_locator(MaxNLocator(12, steps=[1, 2, 5, 10]))
+        axes[-1].set_xlabel("seconds since the start of the measurement")
         _draw_title(figure, run)
         # The layout takes longer than the drawing: find it once, not again for each format.
         figure.draw_without_rendering()
@@ -240,13 +259,7 @@ def _draw_states(axes: Axes, tracks: Sequence[Track], start_s: float, end_s: flo
     if not tracks:
         _say(axes, "no CARP states recorded")
         return
-    several = len({(t.key.segment, t.key.vhid) for t in tracks}) > len(
-        {t.key.segment for t in tracks}
-    )
-    _rows(
-        axes,
-        [f"{t.key.segment} {f'vhid {t.key.vhid} ' if several else ''}{t.key.host}" for t in tracks],
-    )
+    _rows(axes, track_names(tracks))
     seen: dict[str, None] = {}
     for row, track in enumerate(tracks):
         for low, high, state in track.spans(start_s, end_s):
@@ -256,6 +269,74 @@ def _draw_states(axes: Axes, tracks: Sequence[Track], start_s: float, end_s: flo
             if (high - low) / (end_s - start_s) > (len(state) + 1) * _CHARACTER * 1.15:
                 _name_band(axes, row, (low + high) / 2, state, look)
     _draw_legend(axes, [state for state in _STATES if state in seen])
+
+
+def _draw_splits(axes: Axes, findings: Findings, limits_s: tuple[float, float]) -> None:
+    """Draw the splits behind the states, and in a row of their own who was MASTER where then."""
+    if not findings.splits:
+        return
+    look, tracks = _WINDOWS["split"], len(findings.tracks)
+    row = tracks - 0.5 + _SPLIT_BANDS / 2
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    axes.set_yticks([*range(tracks), row], [*names, "split"])
+    axes.set_ylim(tracks - 0.5 + _SPLIT_BANDS, -0.5)
+    for split in findings.splits:
+        axes.axvspan(
+            split.start_s, split.end_s, facecolor="none", edgecolor=look.edge, hatch="////",
+            linewidth=0, zorder=0.5,
+        )  # fmt: skip
+        axes.broken_barh(
+            [(part.start_s, part.length_s) for part in split.parts], (row - 0.7, 1.4),
+            facecolor=look.face, edgecolor=look.edge, hatch=look.hatch, zorder=_BELOW_CAUSES,
+        )  # fmt: skip
+    taken = [(split.start_s, split.end_s) for split in findings.splits]
+    taken += [(cause.t_s, cause.t_s) for cause in findings.causes]
+    for split in sorted(findings.splits, key=lambda split: -split.length_s):
+        taken += _name_split(axes, row, split, taken, limits_s)
+
+
+def _name_split(
+    axes: Axes,
+    row: float,
+    split: Split,
+    taken: Sequence[tuple[float, float]],
+    limits_s: tuple[float, float],
+) -> list[tuple[float, float]]:
+    """Write who was MASTER into the parts with room for it, of others the longest one's beside.
+
+    Returns the time that this takes beside the split.
+    """
+    span_s = limits_s[1] - limits_s[0]
+    longest = max(split.parts, key=lambda part: part.length_s)
+    for part in split.parts:
+        text = _who(part)
+        wide_s = (max(map(len, text.splitlines())) + 1) * _CHARACTER * 0.8 * span_s
+        if wide_s <= part.length_s:
+            _write_who(axes, (part.start_s + part.end_s) / 2, row, text)
+        elif part is longest:
+            right_s, left_s = split.end_s + 0.003 * span_s, split.start_s - 0.003 * span_s
+            for low_s, high_s in ((right_s, right_s + wide_s), (left_s - wide_s, left_s)):
+                inside = limits_s[0] <= low_s and high_s <= limits_s[1]
+                if inside and all(high_s <= low or low_s >= high for low, high in taken):
+                    _write_who(axes, (low_s + high_s) / 2, row, text)
+                    return [(low_s, high_s)]
+    return []
+
+
+def _write_who(axes: Axes, x_s: float, row: float, text: str) -> None:
+    axes.text(
+        x_s, row, text, ha="center", va="center", fontsize=8, zorder=_ABOVE_CAUSES,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.2},
+    )  # fmt: skip
+
+
+def _who(part: SplitPart) -> str:
+    """Return who was MASTER, a line for each segment."""
+    segments = dict.fromkeys(segment for segment, _ in part.masters)
+    return "\n".join(
+        describe({place: hosts for place, hosts in part.masters.items() if place[0] == segment})
+        for segment in segments
+    )
 
 
 def _name_band(axes: Axes, row: int, middle_s: float, state: str, look: _Look) -> None:
@@ -357,6 +438,24 @@ def _draw_throughput(axes: Axes, iperf: pd.DataFrame) -> None:
         axes.plot(times_s, steps, color=BLUE, linewidth=0.9)
     axes.set_ylim(0, float(mbps.max()) * 1.1 or 1.0)
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+
+
+def _draw_stream(axes: Axes, stream: Stream, limits_s: tuple[float, float]) -> None:
+    """Draw how many of the stream's messages were received; what was held up comes in one burst."""
+    axes.set_ylabel("stream\n(messages/s)")
+    edges_s = np.arange(limits_s[0], limits_s[1] + _STREAM_BIN_S, _STREAM_BIN_S)
+    rates = np.histogram(stream.received_s, edges_s)[0] / _STREAM_BIN_S
+    axes.stairs(rates, edges_s, fill=True, color=SKY_BLUE)
+    usual = float(np.median(rates[rates > 0])) if rates.any() else 1.0
+    axes.set_ylim(0, 1.8 * usual)
+    axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+    longest = max(stream.gaps, key=lambda gap: gap.length_s, default=None)
+    gap = f", longest gap {length_text(longest.length_s, longest.open_end)}" if longest else ""
+    axes.text(
+        0.995, 0.86, stream.story + ("" if stream.broken else gap), transform=axes.transAxes,
+        ha="right", va="center", fontsize=9,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+    )  # fmt: skip
 
 
 # --- rows and words -------------------------------------------------------------------------------

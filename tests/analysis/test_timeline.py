@@ -19,7 +19,7 @@ from carplab.analysis.load import load_run
 from carplab.analysis.style import as_png, as_svg
 from carplab.analysis.timeline import _STATES, draw_timeline
 from carplab.analysis.windows import find_windows
-from tests.analysis.recorded import Recording, cable_pull, crash, table
+from tests.analysis.recorded import Recording, blocked_port, cable_pull, crash, table
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +110,7 @@ def test_failover_and_recovery_are_shaded_below(tmp_path: Path) -> None:
 def test_each_state_of_each_virtual_host_is_a_band(tmp_path: Path) -> None:
     axes = draw(cable_pull(), tmp_path).axes[1]
     names = [label.get_text() for label in axes.get_yticklabels()]
-    assert names == ["outside fw1", "outside fw2", "inside fw1", "inside fw2"]
+    assert names == ["outside fw1", "outside fw2", "inside fw1", "inside fw2", "split"]
     low_s, high_s = axes.get_xlim()
     assert bars(axes, 1) == [
         (pytest.approx(low_s), pytest.approx(7.892625)),
@@ -118,6 +118,44 @@ def test_each_state_of_each_virtual_host_is_a_band(tmp_path: Path) -> None:
         (pytest.approx(12.3503), pytest.approx(high_s)),
     ]
     assert {"MASTER", "BACKUP", "INIT"} <= set(texts(axes))
+
+
+def test_splits_lie_behind_the_states_and_say_who_is_master(tmp_path: Path) -> None:
+    axes = draw(blocked_port(), tmp_path).axes[1]
+    parts = [pytest.approx(span) for span in ((12.5504, 15.001), (15.001, 42.1))]
+    assert bars(axes, row_named(axes, "split"))[-2:] == parts
+    assert "outside fw1+fw2\ninside fw1" in texts(axes)
+    assert "outside none\ninside fw2" in texts(axes)
+    hatched = [patch for patch in axes.patches if patch.get_hatch()]
+    spans = [patch.get_extents().transformed(axes.transData.inverted()) for patch in hatched]
+    assert [(box.x0, box.x1) for box in spans] == [
+        (pytest.approx(5.0006), pytest.approx(8.0)),
+        (pytest.approx(12.55), pytest.approx(42.1)),
+    ]
+
+
+def test_who_is_master_in_a_short_split_stands_beside_it(tmp_path: Path) -> None:
+    axes = draw(cable_pull(), tmp_path).axes[1]
+    (beside,) = (text for text in axes.texts if text.get_text() == "outside fw1\ninside fw2")
+    assert beside.get_position()[0] > 12.5504
+
+
+def test_a_run_that_was_never_split_has_no_row_for_it(tmp_path: Path) -> None:
+    axes = draw(Recording(), tmp_path).axes[1]
+    assert "split" not in [label.get_text() for label in axes.get_yticklabels()]
+
+
+def test_the_stream_has_a_panel_where_there_is_one(tmp_path: Path) -> None:
+    recording = cable_pull()
+    recording.silent = [(5.0, 8.5)]
+    panels = draw(recording, tmp_path / "alive").axes
+    assert len(panels) == 5
+    assert texts(panels[4]) == ["alive, longest gap 3.510 s"]
+    assert panels[4].get_ylim() == (0.0, pytest.approx(180.0))
+    recording.silent = [(5.0, 99.0)]
+    recording.event(8.4, "server", "stream", "", "", "reset")
+    panels = draw(recording, tmp_path / "reset").axes
+    assert texts(panels[4]) == ["server: reset at 8.400 s"]
 
 
 def test_a_killed_carpd_is_not_running(tmp_path: Path) -> None:
