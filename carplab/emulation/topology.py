@@ -203,34 +203,22 @@ def router_commands(network: Network, router: Router, datapath: str) -> list[str
         "net.ipv4.conf.all.send_redirects=0",
         "net.ipv4.conf.default.send_redirects=0",
     ]
-    if _has_ipv6(address for _, address in addresses):
+    has_ipv6 = _has_ipv6(address for _, address in addresses)
+    if has_ipv6:
         forwarding.append("net.ipv6.conf.all.forwarding=1")
+    if any(interface.cable > 1 for interface in router.interfaces):
+        # The routes over a cable without carrier must not count: there is another one.
+        versions = (4, 6) if has_ipv6 else (4,)
+        forwarding += [
+            f"net.ipv{version}.conf.all.ignore_routes_with_linkdown=1" for version in versions
+        ]
     names = list(dict.fromkeys(name for name, _ in addresses))
     forwarding += [f"net.ipv4.conf.{name}.send_redirects=0" for name in names]
-    forwarding += _second_cable_settings(router, addresses)
     return [
         *_namespace_commands(address for _, address in addresses),
         f"sysctl -q -w {' '.join(forwarding)}",
         *_address_commands(addresses, datapath),
     ]
-
-
-def _second_cable_settings(
-    router: Router, addresses: list[tuple[str, InterfaceAddress]]
-) -> list[str]:
-    """With two cables to a segment, each speaks for itself, and a dead one's routes do not count.
-
-    These are settings of the interfaces: "all" alone would not do for ignore_routes_with_linkdown.
-    """
-    if all(interface.cable == 1 for interface in router.interfaces):
-        return []
-    settings = ["net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2"]
-    settings += ["net.ipv4.conf.all.rp_filter=0"]
-    for name, address in addresses:
-        settings.append(f"net.ipv{address.version}.conf.{name}.ignore_routes_with_linkdown=1")
-        if address.version == 4:
-            settings.append(f"net.ipv4.conf.{name}.rp_filter=0")
-    return settings
 
 
 def host_commands(host: Host, datapath: str) -> list[str]:
@@ -258,6 +246,10 @@ def _namespace_commands(addresses: Iterable[InterfaceAddress]) -> list[str]:
 
 def _address_commands(addresses: list[tuple[str, InterfaceAddress]], datapath: str) -> list[str]:
     commands = []
+    for name in dict.fromkeys(name for name, address in addresses if address.version == 6):
+        # Nobody has the same address, and no router advertises itself: no waiting, no asking.
+        values = f"net.ipv6.conf.{name}.accept_dad=0 net.ipv6.conf.{name}.accept_ra=0"
+        commands.append(f"sysctl -q -w {values}")
     for name in dict.fromkeys(name for name, _ in addresses):
         if datapath == USER:
             # The userspace datapath does not complete checksums that the sender left to the NIC.

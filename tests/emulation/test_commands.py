@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,15 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
         (["cable-pull", "--ofp-port", "70000"], "--ofp-port 70000 is out of range"),
         (["cable-pull", "--framework", "pox"], "unknown framework 'pox': known are ryu, os-ken"),
         (["cable-pull", "--firewalls", "1"], "1 firewalls are not possible: 2 to 80"),
+        (["cable-pull", "--design", "pair"], "unknown design 'pair': known are single, balanced"),
+        (["cable-pull", "--family", "ipx"], "unknown family 'ipx': known are ipv4, ipv6, both"),
+        (
+            ["cable-pull", "--design", "balanced", "--dialect", "freebsd"],
+            "arp_balance does not go with dialect freebsd",
+        ),
+        (["cable-pull", "--cable", "2"], "fw1 is not on outside/2: it is on outside, inside"),
+        (["crash", "--cable", "2"], "crash strikes a whole machine"),
+        (["cable-pull", "--set", "nat=synced", "--firewalls", "3"], "exactly two firewalls"),
         (["cable-pull", "--nonsense"], "unrecognized arguments: --nonsense"),
     ],
 )
@@ -170,6 +180,22 @@ def test_times_leave_room_for_failover_and_recovery(setting: str, quick: bool) -
     repair_s = times.fault_s + times.broken_s
     assert latest_fault_s + network.master_down_s() <= repair_s
     assert repair_s + 4 * network.interval_s() <= times.duration_s
+
+
+def test_options_choose_the_design() -> None:
+    options = parse(shlex.split("--design grouped-demotion --family both --firewalls 3 --cable 2"))
+    assert options.build_network() == firewall_pair(3, design="grouped-demotion", family="both")
+    (cut,) = find_experiment("cable-pull").build(options).faults
+    assert (cut.segment, cut.cable) == ("outside", 2)
+    _, _, *again = shlex.split(options.command("cable-pull", seed=7))
+    assert parse(again[1:]) == replace(options, seed=7)
+
+
+def test_times_wait_for_held_interfaces() -> None:
+    network = apply_settings(firewall_pair(), ["bulk_hold=30", "link_up_delay=2"])
+    times = Options(quick=True).times(network)
+    repair_s = times.fault_s + times.broken_s
+    assert repair_s + 32 + 4 * network.interval_s() <= times.duration_s
 
 
 def test_default_scenario_takes_25_seconds() -> None:
