@@ -64,7 +64,8 @@ MOST_FIREWALLS = {SINGLE: 80, BALANCED: 9, **dict.fromkeys(GROUPED, 20)}
 CABLES = {design: 2 if design in GROUPED else 1 for design in DESIGNS}
 PASSWORD = "carplab"
 PLACES = (("outside", 1), ("inside", 2))  # segment, third number of its IPv4 prefix
-HOSTS = {
+# `mn` takes every name here for its own: HOSTS would be its kinds of hosts.
+EDGE = {
     SINGLE: (("client", "inside"), ("server", "outside")),
     BALANCED: (
         ("client", "inside"),
@@ -193,7 +194,7 @@ class _Plan(NamedTuple):
     def _hosts(self) -> Iterator[Host]:
         nets = dict(PLACES)
         count = dict.fromkeys(nets, 0)
-        for name, segment in HOSTS.get(self.design, HOSTS[SINGLE]):
+        for name, segment in EDGE.get(self.design, EDGE[SINGLE]):
             order, net = count[segment], nets[segment]
             count[segment] += 1
             yield Host(name, segment, self._own(net, 100 + order), tuple(self._routes(net, order)))
