@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from mininet.net import Mininet
 
 from carplab.emulation import segments
 from carplab.emulation.registry import Registry
-from carplab.emulation.topology import NetworkTopo
+from carplab.emulation.topology import NetworkTopo, random_mac
 from carplab.errors import CarplabError
 from carplab.network import (
     FORWARD_DELAYS_S,
@@ -67,7 +66,7 @@ class EmulatedNetwork:
         """Make switches, namespaces, cables. CarplabError when a name is taken or OVS refuses."""
         _refuse_taken_names(self._network)
         names = [*_port_names(self._network), *_bridge_names(self._network)]
-        macs = {name: _random_mac() for name in names}
+        macs = {name: random_mac() for name in names}
         self._registry.add_interfaces(macs)
         setLogLevel("error")
         # Mininet.init() would raise limits in the machine's own sysctls, and leave them so.
@@ -195,9 +194,3 @@ def _bridges(network: Network) -> set[str]:
             "Open vSwitch is not running: 'carplab doctor' says how to start it"
         ) from None
     return set(output.split())
-
-
-def _random_mac() -> str:
-    """Return a locally administered unicast MAC address."""
-    octets = [random.getrandbits(8) & 0xFC | 0x02, *(random.getrandbits(8) for _ in range(5))]
-    return ":".join(f"{octet:02x}" for octet in octets)

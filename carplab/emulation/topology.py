@@ -7,6 +7,7 @@ standard library is imported here, and Mininet is a package of the system's own 
 from __future__ import annotations
 
 import ipaddress
+import random
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -140,7 +141,7 @@ class NetworkTopo(Topo):  # type: ignore[misc]
             switch = segments.bridge_of(network, network.segment(segment_name), machine)
             name = interface_name(machine, segment_name, cable)
             port = port_name(segment_name, machine, cable)
-            given = {"addr1": mac, "addr2": macs.get(port)}
+            given = {"addr1": mac, "addr2": macs.get(port) or random_mac()}
             self.addLink(machine, switch, intfName1=name, intfName2=port, **given)
         for link in network.links:
             (left, left_address), (right, right_address) = link.ends
@@ -165,6 +166,12 @@ class NetworkTopo(Topo):  # type: ignore[misc]
         for left, right in segments.loop_cables(segment):
             given = {"addr1": macs.get(left), "addr2": macs.get(right)}
             self.addLink(*names, intfName1=left, intfName2=right, **given)
+
+
+def random_mac() -> str:
+    """Return a locally administered unicast MAC address."""
+    octets = [random.getrandbits(8) & 0xFC | 0x02, *(random.getrandbits(8) for _ in range(5))]
+    return ":".join(f"{octet:02x}" for octet in octets)
 
 
 def _daemon_options(router: Router, carpd: str, run_dir: Path) -> dict[str, str]:
