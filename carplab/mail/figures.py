@@ -13,7 +13,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from carplab.analysis.style import BLACK, GREY, PALE_BLUE, PALE_GREY, as_png, as_svg, figure_style
 from carplab.mail.claims import CLAIMS, HEALS_S, SOON_S, Claim
@@ -26,6 +26,7 @@ ROW_IN = 0.21
 HEAD_IN = 1.35
 LINEAR_BELOW = 0.1  # the axes are logarithmic above this, where 0.4 s stands beside 30 s
 TICKS = (0, 0.1, 0.3, 1, 3, 10, 30, 100, 1000, 10000)
+KEY = ("the run bears the claim out", "the run avoids the split")
 _SPREAD = 0.24  # of a row, so that equal points show as several
 
 Rows = Sequence[tuple[str, str, Sequence[Facts]]]
@@ -115,6 +116,10 @@ def draw_claim(claim: Claim, rows: Rows) -> Figure:
             f"{claim.id}: {claim.title}" if claim.id != "cure" else claim.title,
             x=0.01, ha="left", fontsize=12, fontweight="bold",
         )  # fmt: skip
+        figure.text(
+            0.99, 0.995, f"● {KEY[claim.id == 'cure']}   ○ it does not   ┃ median",
+            ha="right", va="top", fontsize=9,
+        )  # fmt: skip
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for each, panel in zip(axes, panels, strict=True):
             _draw_panel(each, panel, claim, rows)
@@ -134,28 +139,25 @@ def _label_rows(axes: Axes, rows: Rows) -> None:
 
 def _draw_panel(axes: Axes, panel: Panel, claim: Claim, rows: Rows) -> None:
     numbers = [panel.number(run) for _, _, runs in rows for run in runs]
-    known = [number for number in numbers if number is not None]
-    longest = max(known, default=1.0)
+    longest = max([number for number in numbers if number is not None], default=0.0)
+    longest = max(longest, *(panel.band or (0.0,)), LINEAR_BELOW)
     is_long = longest > 20 * LINEAR_BELOW
     if is_long:
         axes.set_xscale("symlog", linthresh=LINEAR_BELOW, linscale=0.4)
         axes.xaxis.set_minor_locator(NullLocator())
-    end = longest * 1.6 if is_long else longest * 1.1
-    never = longest * 2.2 if is_long else longest * 1.25
+    end, never = (longest * 1.6, longest * 3) if is_long else (longest * 1.1, longest * 1.25)
+    steps = TICKS if is_long else MaxNLocator(5).tick_values(0, longest)
+    ticks = [float(tick) for tick in steps if 0 <= tick <= end]
     if panel.band:
         axes.axvspan(*panel.band, facecolor=PALE_BLUE, edgecolor=GREY, linestyle=":", zorder=0)
-        end = max(end, panel.band[1] * 1.1)
     for number, (_, _, runs) in enumerate(rows):
         _draw_row(axes, number, [(panel.number(run), claim.rule(run)[0]) for run in runs], never)
     _stripe(axes, rows)
-    ticks = [tick for tick in TICKS if tick < end] if is_long else None
-    if ticks is not None:
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    if panel.never and len(known) < len(numbers):
-        shown = list(axes.get_xticks()) if ticks is None else ticks
-        shown = [tick for tick in shown if 0 <= tick <= end]
-        axes.set_xticks([*shown, never], [*(f"{tick:g}" for tick in shown), panel.never])
+    labels = [f"{tick:g}" for tick in ticks]
+    if panel.never and None in numbers:
+        ticks, labels = [*ticks, never], [*labels, panel.never]
         end = never * (1.4 if is_long else 1.1)
+    axes.set_xticks(ticks, labels)
     axes.set_xlim(-0.05 * (LINEAR_BELOW if is_long else end), end)
     axes.set_title(panel.title, loc="left", fontsize=9.5, fontweight="bold")
     axes.tick_params(axis="y", length=0)
@@ -175,8 +177,7 @@ def _draw_row(
     axes: Axes, row: int, points: Sequence[tuple[float | None, bool]], never: float
 ) -> None:
     """Draw the points of a row: the numbers, and whether each bears the claim out."""
-    offsets = _offsets(len(points))
-    for (number, borne), offset in zip(points, offsets, strict=True):
+    for (number, borne), offset in zip(points, _offsets(len(points)), strict=True):
         axes.plot(
             never if number is None else number, row + offset,
             "o" if number is not None else "D", markersize=3.8,
