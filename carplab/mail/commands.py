@@ -95,8 +95,8 @@ def _list(arguments: argparse.Namespace) -> int:
     from carplab.mail.series import SERIES
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("series", "looked at by", "settings", "dialects", "each", "there"):
-        table.add_column(column, no_wrap=column != "settings")
+    for column in ("series", "looked at by", "network", "dialects", "each", "there"):
+        table.add_column(column, no_wrap=column != "network")
     for series in SERIES:
         jobs = all_jobs(series.name)
         done = sum(job.is_done(arguments.out) for job in jobs)
@@ -104,7 +104,7 @@ def _list(arguments: argparse.Namespace) -> int:
         table.add_row(
             series.name,
             " ".join(claims),
-            " ".join(series.settings),
+            " ".join((series.design, *series.settings)),
             str(len(series.dialects)),
             duration_text(jobs[0].expected_s),
             f"{done}/{len(jobs)}",

@@ -32,7 +32,7 @@ def judge(identity: str, folder: Path) -> str:
     ]
     said = f"verdict: {_of(chosen, runs)}"
     if not _is_unchanged(chosen, condition, dialect, abouts):
-        return f"{said}; not compared with the table: the condition was changed by other options"
+        return f"{said}; not compared with the table: other options changed the condition"
     return said + _compared(count(chosen, runs), _row(chosen, condition, dialect), chosen)
 
 
