@@ -39,6 +39,7 @@ _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_LINK, _IFLA_LINKINFO = 1, 3, 5, 18
 _IFLA_INFO_KIND, _IFLA_INFO_DATA = 1, 2
 _IFLA_MACVLAN_MODE, _MACVLAN_MODE_PRIVATE = 1, 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
+_LINK_LOCAL_LENGTH = 64
 _ATTRIBUTE_TYPE_MASK = 0x3FFF  # the two high bits flag nested and big-endian attributes
 
 _MESSAGE = struct.Struct("=IHHII")
@@ -143,7 +144,10 @@ class RouteSocket:
         self._ask(_RTM_NEWLINK, 0, link_header(index, IFF_UP if up else 0, IFF_UP))
 
     def add_address(self, index: int, address: Address) -> None:
-        """Add a host address (/32 or /128). IPv6 takes it without duplicate address detection."""
+        """Add a host address (/32 or /128), over IPv6 without duplicate address detection.
+
+        A link-local one is added as /64: answers from it need a route on its own interface.
+        """
         self._ask(_RTM_NEWADDR, _NLM_F_CREATE_EXCLUSIVELY, encode_address(index, address))
 
     def delete_address(self, index: int, address: Address) -> None:
@@ -227,11 +231,13 @@ def encode_macvlan(name: str, parent: int, mac: str) -> bytes:
 
 
 def encode_address(index: int, address: Address) -> bytes:
-    """The body of a request to add or remove a host address."""
+    """The body of a request to add or remove an address, as RouteSocket.add_address() adds it."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     flags = IFA_F_NODAD if address.version == 6 else 0
+    is_link_local = address.version == 6 and address.is_link_local
+    length = _LINK_LOCAL_LENGTH if is_link_local else address.max_prefixlen
     return (
-        _ADDRESS_HEADER.pack(family, address.max_prefixlen, flags, 0, index)
+        _ADDRESS_HEADER.pack(family, length, flags, 0, index)
         + attribute(_IFA_LOCAL, address.packed)
         + attribute(_IFA_ADDRESS, address.packed)
     )
