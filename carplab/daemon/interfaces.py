@@ -72,6 +72,14 @@ class Interfaces:
         """The port an interface works through, or worked through last; None while there is none."""
         return self._used.get(name)
 
+    def ports_of_sets(self) -> dict[str, str]:
+        """The port that each failover set works through, or worked through last."""
+        return {
+            name: carpdev.link.name
+            for name, carpdev in self._used.items()
+            if name in self._config.failover
+        }
+
     def sent_by_another_port(self, name: str, source: Address) -> bool:
         """Whether an advertisement that arrived was sent by this machine, through a port of the
         same set that is not in use now.

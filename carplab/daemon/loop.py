@@ -242,7 +242,8 @@ class Daemon:
         """Answer a client of the control socket. Raises ValueError with a sentence."""
         now = time.monotonic()
         if request.get("command") == "status":
-            return status.report(self._config.name, self._node.status(), now)
+            ports = self._interfaces.ports_of_sets()
+            return status.report(self._config.name, self._node.status(), ports, now)
         obey(self._node, request, now)
         self._perform_actions()
         return {}

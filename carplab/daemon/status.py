@@ -10,8 +10,11 @@ from carplab.carp.node import NodeStatus, VirtualHostStatus
 from carplab.carp.virtual_host import DEFAULT_GROUP
 
 
-def report(name: str, node: NodeStatus, now: float) -> dict[str, Any]:
-    """Everything about a running carpd, as JSON takes it. `monotonic_s` is when it was true."""
+def report(name: str, node: NodeStatus, ports: dict[str, str], now: float) -> dict[str, Any]:
+    """Everything about a running carpd, as JSON takes it. `monotonic_s` is when it was true.
+
+    `ports` has the interface that each failover set works through.
+    """
     return {
         "name": name,
         "pid": os.getpid(),
@@ -20,6 +23,7 @@ def report(name: str, node: NodeStatus, now: float) -> dict[str, Any]:
         "dialect": node.dialect,
         "preempt": node.preempt,
         "demotions": dict(node.demotions),
+        "ports": ports,
         "virtual_hosts": [_virtual_host(host) for host in node.virtual_hosts],
         "statistics": dict(node.statistics),
     }
@@ -36,7 +40,8 @@ def table(status: dict[str, Any]) -> str:
     hosts = status["virtual_hosts"]
     for interface in dict.fromkeys(host["interface"] for host in hosts):
         here = [host for host in hosts if host["interface"] == interface]
-        lines.append(f"{interface}: {'up' if here[0]['interface_up'] else 'no carrier'}")
+        through = f" through {status['ports'][interface]}" if interface in status["ports"] else ""
+        lines.append(f"{interface}: {f'up{through}' if here[0]['interface_up'] else 'no carrier'}")
         for host in here:
             lines += _host_lines(host)
     counted = [f"{name} {count}" for name, count in status["statistics"].items() if count]

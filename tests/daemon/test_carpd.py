@@ -360,6 +360,13 @@ def test_failover_after_a_lost_carrier_and_back(lab: Lab) -> None:
     assert demotion(first) == 0
 
 
+def test_a_link_that_came_up_is_held(lab: Lab) -> None:
+    carpd = lab.carpd(lab.firewall(1), **FAST, link_up_delay=0.4)
+    carpd.wait_for_state("MASTER")
+    up, left_init = carpd.events("carrier")[0], carpd.events("transition")[0]
+    assert 0 <= left_init["monotonic_s"] - up["monotonic_s"] - 0.4 < LATE_S
+
+
 def test_failover_after_a_bow_out_is_immediate(lab: Lab) -> None:
     capture = lab.capture(lab.client())
     first, second = pair(lab)

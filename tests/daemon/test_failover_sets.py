@@ -82,6 +82,7 @@ def test_one_pulled_cable_changes_no_state(lab: Lab) -> None:
     # at once, not at the next interval's end
     assert first_from(cables.capture, SECOND_SOURCE, pulled_s) - pulled_s < 0.09
     cables.wait_for_port(cables.second)
+    assert cables.carpd.request("status")["ports"] == {SET: cables.second.interface}
     announced = [arp for arp in cables.capture.arps(pulled_s) if arp[0] == "request"]
     assert ("request", VIRTUAL_MAC, BOTH[0], BOTH[0]) in announced
     for address in BOTH:

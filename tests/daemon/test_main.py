@@ -82,12 +82,13 @@ def test_the_status_table() -> None:
         "dialect": "freebsd",
         "preempt": True,
         "demotions": {"carp": 240},
+        "ports": {"eth0": "eth2"},
         "virtual_hosts": [host, second, other],
         "statistics": {"ipackets": 3, "badauth": 0, "opackets": 12},
     }
     assert status.table(report).replace("\t", "    ").splitlines() == [
         "fw1: pid 7 dialect freebsd preempt on demotion carp 240",
-        "eth0: up",
+        "eth0: up through eth2",
         "    carp: MASTER vhid 1 advbase 1 advskew 0",
         "        inet 10.0.1.1",
         "        inet6 fd00:1::1",
