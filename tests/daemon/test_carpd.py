@@ -319,6 +319,36 @@ def test_a_host_with_all_it_can_have(lab: Lab) -> None:
     assert carpd.end() == 0
 
 
+def test_one_virtual_host_on_each_of_two_cables_to_a_segment(lab: Lab) -> None:
+    host, client = lab.firewall(1), lab.client()
+    second = lab.segment.add_cable(host, "10.0.1.31/24")
+    for family in (4, 6):
+        host.run("sysctl", "-q", f"net.ipv{family}.conf.all.ignore_routes_with_linkdown=1")
+    cables = [
+        {**FAST, "interface": host.interface, "groups": ["first"]},
+        {**SLOW, "interface": second.interface, "groups": ["second"]},
+    ]
+    for cable in cables:
+        del cable["dialect"]
+    carpd = lab.launch(host, hosts=cables, dialect="openbsd").wait_until_running()
+
+    def states() -> list[str]:
+        return [entry["state"] for entry in carpd.request("status")["virtual_hosts"]]
+
+    for change, expected in (
+        (None, ["MASTER", "BACKUP"]),
+        (host.pull_cable, ["INIT", "MASTER"]),
+        (host.plug_cable, ["MASTER", "BACKUP"]),
+    ):
+        if change is not None:
+            change()
+        wait_for(f"{expected}", lambda expected=expected: states() == expected)
+        assert ask_for(client, VIRTUAL_ADDRESS) == [VIRTUAL_MAC]
+        client.run("ping", "-c", "1", "-W", "2", VIRTUAL_ADDRESS)
+    assert carpd.request("status")["demotions"] == {"carp": 0, "first": 0, "second": 0}
+    assert carpd.statistics()["badauth"] == 0
+
+
 # Failover
 
 
