@@ -47,8 +47,8 @@ def _find_facts(findings: Findings, summary: RunSummary, facts: Facts) -> Facts:
     facts = replace(
         facts,
         fault=fault.where,
-        outage_fault_s=summary.outage_fault_s,
-        outage_repair_s=summary.outage_repair_s,
+        outage_fault_s=_worst_s(findings, fault),
+        outage_repair_s=_worst_s(findings, repair),
         split_fault_s=summary.split_fault_s,
         split_repair_s=summary.split_repair_s,
         broken_s=repair.t_s - fault.t_s,
@@ -76,6 +76,11 @@ def _find_facts(findings: Findings, summary: RunSummary, facts: Facts) -> Facts:
     ]
     facts = _with_split(facts, max(own, key=lambda split: split.length_s, default=None), repair)
     return _with_stream(facts, findings)
+
+
+def _worst_s(findings: Findings, cause: Cause) -> float:
+    """Return the outages that belong to a cause, of the flow that had most."""
+    return max(row.outage_s for row in findings.flows if row.cause == cause.name)
 
 
 def _length_s(window: Window | None) -> float | None:

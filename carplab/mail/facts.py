@@ -24,19 +24,20 @@ class Facts:
     The fault strikes one host ("struck"), a cable pull one interface of it ("pulled"); the
     interfaces of the struck host on other segments are its others.
 
-    outage_fault_s, outage_repair_s: all outages of the main flow that belong to it. split_fault_s
-    and split_repair_s likewise; of the longest of the repair's, split_begin_s and split_end_s are
-    counted from the repair, split_open says that the record ended first, split_who who was MASTER
-    of what for most of it. detection_s: until the last segment had a new MASTER; theory_s: the
-    longest that may take where a master-down timer ran out, 0 where none had to. failed_over: at
-    the repair each place had one MASTER, none of them the struck host. flowed: no outage was under
-    way at the repair. pulled_state, others_state: at the repair. others_back_s: from the repair
-    until the others had all been MASTER; restored_back_s: until the pulled one had. restored_shows:
-    its states from the repair on, "BACKUP 3.0; MASTER 26.1", those longer than 10 ms, the last one
-    until the end. kept: the struck host was MASTER everywhere before the fault, and until the
-    repair no other host of anything. packets_sent, packets_lost: of all flows; flows_lost:
-    "client>server 12; ...". stream_ended: "alive", "stalled", "reset" ...; the gaps: the longest
-    that began after the fault, or the repair; stream_broke: after which of the two it broke.
+    outage_fault_s, outage_repair_s: all outages that belong to it, of the flow that had most.
+    split_fault_s, split_repair_s: all splits; of the repair's longest, split_begin_s and
+    split_end_s are counted from the repair, split_open says that the record ended first, split_who
+    who was MASTER of what for most of it. detection_s: until the last segment had a new MASTER;
+    theory_s: the longest that may take where a master-down timer ran out, 0 where none had to.
+    failed_over: at the repair each place had one MASTER, none of them the struck host. flowed: no
+    outage was under way at the repair. pulled_state, others_state: at the repair. others_back_s:
+    from the repair until the others had all been MASTER; restored_back_s: until the pulled one had.
+    restored_shows: its states from the repair on, "BACKUP 3.0; MASTER 26.1", those longer than 10
+    ms, the last one until the end. kept: the struck host was MASTER everywhere before the fault,
+    and until the repair no other host of anything. packets_sent, packets_lost: of all flows;
+    flows_lost: "client>server 12; ...". stream_ended: "alive", "stalled", "reset" ...; the gaps:
+    the longest that began after the fault, or the repair; stream_broke: after which of the two it
+    broke.
     """
 
     series: str
