@@ -85,8 +85,8 @@ class _Link:
         return self.name
 
 
-def run_page(analysed: AnalysedRun, timeline: bytes) -> str:
-    """Return the page of one run; `timeline` is its figure as SVG."""
+def run_page(analysed: AnalysedRun, timeline: bytes, sides: bytes | None) -> str:
+    """Return the page of one run; `timeline` and `sides` are its figures as SVG."""
     run, findings = analysed.run, analysed.findings
     about = run.about
     return _render(
@@ -96,6 +96,7 @@ def run_page(analysed: AnalysedRun, timeline: bytes) -> str:
         warnings=_warnings(run),
         headlines=_headlines(findings),
         timeline=_inline(timeline),
+        sides=_inline(sides) if sides else None,
         flow_columns=flow_columns(findings),
         flows=flow_rows(findings) if has_several_flows(findings) else [],
         windows=_rows(findings.windows),

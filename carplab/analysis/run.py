@@ -21,6 +21,7 @@ from carplab.analysis.analysed import (
 from carplab.analysis.distribution import draw_distribution
 from carplab.analysis.load import is_run, is_series, repetitions
 from carplab.analysis.series import Statistic, median_repetition
+from carplab.analysis.sides import draw_sides, restored, sides_csv
 from carplab.analysis.style import as_png, as_svg
 from carplab.analysis.table import (
     flows_csv,
@@ -37,25 +38,32 @@ from carplab.analysis.timeline import draw_timeline
 from carplab.errors import CarplabError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.console import RenderableType
 
 
 def analyse_run(folder: Path, figures: bool = True) -> AnalysedRun:
     """Analyse a run and write windows.csv, timeline.png, timeline.svg and report.html into it.
 
-    A run with several flows also gets flows.csv. Without `figures` only the tables. An interrupted
-    run gives what its files hold. CarplabError where the folder holds no run or cannot be written.
+    A run with several flows also gets flows.csv, one with a repair the sides: sides.csv, sides.png
+    and sides.svg. Without `figures` only the tables. An interrupted run gives what its files hold.
+    CarplabError where the folder holds no run or cannot be written.
     """
     analysed = read_run(folder)
     _write(folder / "windows.csv", windows_csv(analysed.windows).encode())
     if has_several_flows(analysed.findings):
         _write(folder / recording.FLOWS.file_name, flows_csv(analysed.findings.flows).encode())
+    repair = restored(analysed.findings)
+    if repair is not None:
+        csv = sides_csv(analysed.findings, repair)
+        _write(folder / recording.SIDES.file_name, csv.encode())
     if figures:
-        figure = draw_timeline(analysed.run, analysed.findings)
-        timeline = as_svg(figure)
-        _write(folder / "timeline.svg", timeline)
-        _write(folder / "timeline.png", as_png(figure))
-        _write(folder / recording.REPORT_FILE, page.run_page(analysed, timeline).encode())
+        timeline = draw_timeline(analysed.run, analysed.findings)
+        timeline_svg = _write_figure(folder, recording.TIMELINE_FIGURES, timeline)
+        sides = _draw_sides(analysed)
+        sides_svg = _write_figure(folder, recording.SIDES_FIGURES, sides) if sides else None
+        text = page.run_page(analysed, timeline_svg, sides_svg)
+        _write(folder / recording.REPORT_FILE, text.encode())
     return analysed
 
 
@@ -73,10 +81,8 @@ def analyse_series(folder: Path, figures: bool = True) -> AnalysedSeries:
         _write(folder / "windows.csv", series_csv(series.findings).encode())
         return series
     figure = draw_distribution({series_name(series): series.statistics}, series_title(series))
-    distribution = as_svg(figure)
     _write(folder / "windows.csv", series_csv(series.findings).encode())
-    _write(folder / "distribution.svg", distribution)
-    _write(folder / "distribution.png", as_png(figure))
+    distribution = _write_figure(folder, recording.DISTRIBUTION_FIGURES, figure)
     _write(folder / recording.REPORT_FILE, _series_page(series, distribution).encode())
     return series
 
@@ -115,8 +121,16 @@ def report(folder: Path, out: Path | None = None) -> Path:
             return folder / recording.REPORT_FILE
         analysed = read_run(folder)
         timeline = as_svg(draw_timeline(analysed.run, analysed.findings))
-        return _write(out, page.run_page(analysed, timeline).encode())
+        sides = _draw_sides(analysed)
+        text = page.run_page(analysed, timeline, as_svg(sides) if sides else None)
+        return _write(out, text.encode())
     return _report_above(folder, out)
+
+
+def _draw_sides(analysed: AnalysedRun) -> Figure | None:
+    """Return the figure of the sides if something was repaired."""
+    repair = restored(analysed.findings)
+    return draw_sides(analysed.run, analysed.findings, repair) if repair else None
 
 
 def _series_page(series: AnalysedSeries, distribution: bytes) -> str:
@@ -168,6 +182,14 @@ def _compared(entries: Sequence[AnalysedRun | AnalysedSeries]) -> dict[str, byte
         for experiment, series in experiments.items()
         if len(series) > 1
     }
+
+
+def _write_figure(folder: Path, names: tuple[str, str], figure: Figure) -> bytes:
+    """Write a figure as PNG and as SVG; return the SVG."""
+    svg = as_svg(figure)
+    _write(folder / names[0], as_png(figure))
+    _write(folder / names[1], svg)
+    return svg
 
 
 def _write(path: Path, content: bytes) -> Path:

@@ -48,10 +48,9 @@ class Transition:
 
 
 @dataclass(frozen=True)
-class Track:
-    """The states of one virtual host: `states[i]` from `times_s[i]` on, the first since ever."""
+class History:
+    """The states of something: `states[i]` from `times_s[i]` on, the first since ever."""
 
-    key: VirtualHostKey
     times_s: tuple[float, ...]
     states: tuple[str, ...]
 
@@ -70,6 +69,13 @@ class Track:
             elif high > low:
                 spans.append((low, high, state))
         return spans
+
+
+@dataclass(frozen=True)
+class Track(History):
+    """The states of one virtual host."""
+
+    key: VirtualHostKey
 
 
 @dataclass(frozen=True)
@@ -279,7 +285,7 @@ def _track(
         states = [NOT_RUNNING]
     for _, what in own:
         states.append(_next_state(states, what))
-    return Track(key, (float("-inf"), *(t_s for t_s, _ in own)), tuple(states))
+    return Track((float("-inf"), *(t_s for t_s, _ in own)), tuple(states), key)
 
 
 def _next_state(states: Sequence[str], what: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +9,7 @@ from carplab import recording
 from carplab.analysis.flows import WHOLE_RUN, FlowRow
 from carplab.analysis.series import Statistic
 from carplab.analysis.summary import worst_split
-from carplab.analysis.text import length_text, theory_text
+from carplab.analysis.text import csv_text, length_text, theory_text
 from carplab.analysis.windows import Findings, Window
 
 if TYPE_CHECKING:
@@ -24,13 +22,13 @@ NUMBERS = ("length", "n", "median", "min", "max", "theory s", "sent", "lost")
 
 def windows_csv(windows: Iterable[Window]) -> str:
     """Return windows.csv: seconds with microseconds, blank where there is no value."""
-    return _csv(recording.WINDOWS.columns, (_cells(window) for window in windows))
+    return csv_text(recording.WINDOWS.columns, (_cells(window) for window in windows))
 
 
 def series_csv(findings: Mapping[str, Findings]) -> str:
     """Return the windows.csv of a series: all windows, the repetition in front."""
     rows = ([name, *_cells(window)] for name, found in findings.items() for window in found.windows)
-    return _csv(recording.SERIES_WINDOWS.columns, rows)
+    return csv_text(recording.SERIES_WINDOWS.columns, rows)
 
 
 def flows_csv(flows: Iterable[FlowRow]) -> str:
@@ -39,7 +37,7 @@ def flows_csv(flows: Iterable[FlowRow]) -> str:
         [row.client, row.server, row.cause, f"{row.outage_s:.6f}", str(row.sent), str(row.lost)]
         for row in flows
     )
-    return _csv(recording.FLOWS.columns, rows)
+    return csv_text(recording.FLOWS.columns, rows)
 
 
 def run_table(findings: Findings) -> Table:
@@ -135,14 +133,6 @@ def _cells(window: Window) -> list[str]:
     theory = f"theory {theory_text(window.theory_s)} s" if window.theory_s else ""
     detail = "; ".join(part for part in (window.detail, theory) if part)
     return [window.window, window.cause, window.segment, *numbers, detail]
-
-
-def _csv(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

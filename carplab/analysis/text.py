@@ -1,6 +1,10 @@
-"""Numbers as text, for tables, pages and figures."""
+"""Numbers and tables as text."""
 
 from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
 
 
 def length_text(length_s: float | None, at_least: bool = False) -> str:
@@ -20,3 +24,12 @@ def length_text(length_s: float | None, at_least: bool = False) -> str:
 def theory_text(bounds_s: tuple[float, float] | None) -> str:
     """Return theory's bounds, or nothing where theory says nothing."""
     return f"{bounds_s[0]:.3f} to {bounds_s[1]:.3f}" if bounds_s else ""
+
+
+def csv_text(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table as the text of its file."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()

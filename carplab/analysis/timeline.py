@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,40 +10,36 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from carplab.analysis.bands import (
+    ABOVE_CAUSES,
+    BELOW_CAUSES,
+    CAUSES,
+    CHARACTER,
+    SPLIT,
+    STATES,
+    Look,
+    draw_bands,
+    draw_bar,
+    draw_legend,
+    name_rows,
+    say,
+)
 from carplab.analysis.causes import Cause
 from carplab.analysis.load import Run
 from carplab.analysis.outages import Times
-from carplab.analysis.states import (
-    BACKUP,
-    HUNG,
-    INIT,
-    MASTER,
-    NOT_RUNNING,
-    UNKNOWN,
-    Split,
-    SplitPart,
-    Track,
-    describe,
-    track_names,
-)
+from carplab.analysis.states import Split, SplitPart, Track, describe, track_names
 from carplab.analysis.stream import Stream
 from carplab.analysis.style import (
     BLACK,
     BLUE,
     DARK_GREEN,
-    DARK_PURPLE,
     GREEN,
-    GREY,
     ORANGE,
     PALE_BLUE,
-    PALE_GREY,
-    PURPLE,
     SKY_BLUE,
     VERMILLION,
-    YELLOW,
     figure_style,
 )
 from carplab.analysis.text import length_text
@@ -54,36 +49,18 @@ WIDTH_IN = 11.0
 _BAND_IN = 0.3
 _SPLIT_BANDS = 1.6  # height of the splits' row, in rows of the states
 _STREAM_BIN_S = 0.1
-_CHARACTER = 0.0078  # width of one character at the labels' size, as a part of the time axis
 _MOST_POINTS = 4000  # more are drawn as the range of their values, bin by bin
 _MOST_INTERVALS = 1000
 _BINS = 900
 _LOG_FROM = 10.0  # a logarithmic axis, where the largest value is this many times the median
 _MOST_VECTOR_BARS = 400
-_BELOW_CAUSES, _CAUSES, _ABOVE_CAUSES = 1.0, 4.0, 5.0  # which is drawn over which
 
 
-@dataclass(frozen=True)
-class _Look:
-    face: str
-    hatch: str
-    edge: str
-    text: str
-
-
-_STATES = {
-    MASTER: _Look(BLUE, "", BLUE, "white"),
-    BACKUP: _Look(PALE_BLUE, "", SKY_BLUE, BLACK),
-    INIT: _Look("white", "/////", VERMILLION, BLACK),
-    NOT_RUNNING: _Look("white", "xxxx", GREY, BLACK),
-    HUNG: _Look(YELLOW, "++", GREY, BLACK),
-    UNKNOWN: _Look(PALE_GREY, "", PALE_GREY, BLACK),
-}
 _WINDOWS = {
-    "outage": _Look(BLACK, "", BLACK, BLACK),
-    "failover": _Look(ORANGE, "", ORANGE, BLACK),
-    "recovery": _Look("white", "\\\\\\\\", GREEN, BLACK),
-    "split": _Look(PURPLE, "---", DARK_PURPLE, BLACK),
+    "outage": Look(BLACK, "", BLACK, BLACK),
+    "failover": Look(ORANGE, "", ORANGE, BLACK),
+    "recovery": Look("white", "\\\\\\\\", GREEN, BLACK),
+    "split": SPLIT,
 }
 
 
@@ -139,37 +116,21 @@ def _draw_title(figure: Figure, run: Run) -> None:
 
 def _draw_windows(axes: Axes, findings: Findings, start_s: float, end_s: float) -> None:
     """Draw each window as a bar with its length beside it, one row a kind."""
-    _rows(axes, list(_WINDOWS))
+    name_rows(axes, list(_WINDOWS))
     for row, (name, look) in enumerate(_WINDOWS.items()):
         windows = [each for each in findings.windows if each.window == name and each.length_s != 0]
         for window in windows:
             never = window.end_t_s is None
             span_s = window.start_t_s, _close(window, end_s)
-            _bar(axes, row, span_s, look, _ABOVE_CAUSES, never)
+            draw_bar(axes, row, span_s, look, ABOVE_CAUSES, never)
         causes_s = [cause.t_s for cause in findings.causes]
         _label(axes, row, windows, causes_s, (start_s, end_s))
     if findings.quality is None:
-        _say(axes, "no probe recorded: no outages known", row=0)
+        say(axes, "no probe recorded: no outages known", row=0)
 
 
 def _close(window: Window, end_s: float) -> float:
     return end_s if window.end_t_s is None else window.end_t_s
-
-
-def _bar(
-    axes: Axes, row: int, span_s: tuple[float, float], look: _Look, zorder: float, never: bool
-) -> None:
-    start_s, end_s = span_s
-    axes.broken_barh(
-        [(start_s, end_s - start_s)],
-        (row - 0.36, 0.72),
-        facecolor="white" if never else look.face,
-        edgecolor=look.edge,
-        hatch=look.hatch,
-        linewidth=1.0,
-        linestyle="--" if never else "-",
-        zorder=zorder,
-    )
 
 
 def _label(
@@ -189,7 +150,7 @@ def _label(
     taken = [(t_s, t_s) for t_s in causes_s] + bars
     for window in sorted(windows, key=lambda each: each.start_t_s - _close(each, limits_s[1])):
         text = length_text(window.length_s, window.at_least)
-        wide_s = (len(text) + 1) * _CHARACTER * span_s
+        wide_s = (len(text) + 1) * CHARACTER * span_s
         end_s, left_s = _close(window, limits_s[1]), window.start_t_s - gap_s
         behind = sorted(end + gap_s for _, end in bars if end_s < end < end_s + wide_s)
         rights_s = [end_s + gap_s, *behind]
@@ -213,9 +174,9 @@ def _draw_causes(
     for cause in causes:
         colour, dashes = (VERMILLION, "-") if cause.is_fault else (GREEN, (0, (4, 2)))
         for panel in axes:
-            panel.axvline(cause.t_s, color=colour, linestyle=dashes, linewidth=1.5, zorder=_CAUSES)
+            panel.axvline(cause.t_s, color=colour, linestyle=dashes, linewidth=1.5, zorder=CAUSES)
         text = str(cause)
-        wide_s = (len(text) + 2) * _CHARACTER * span_s
+        wide_s = (len(text) + 2) * CHARACTER * span_s
         fits = cause.t_s + wide_s <= limits_s[1]
         left_s = cause.t_s if fits else cause.t_s - wide_s
         level = next((n for n, end_s in enumerate(ends_s) if end_s <= left_s), None)
@@ -257,37 +218,32 @@ def _shade(axes: Iterable[Axes], windows: Iterable[Window], end_s: float) -> Non
 def _draw_states(axes: Axes, tracks: Sequence[Track], start_s: float, end_s: float) -> None:
     """Draw the state of each virtual host on each host as bands."""
     if not tracks:
-        _say(axes, "no CARP states recorded")
+        say(axes, "no CARP states recorded")
         return
-    _rows(axes, track_names(tracks))
-    seen: dict[str, None] = {}
-    for row, track in enumerate(tracks):
-        for low, high, state in track.spans(start_s, end_s):
-            look = _STATES.get(state, _STATES[UNKNOWN])
-            seen[state] = None
-            _bar(axes, row, (low, high), look, _BELOW_CAUSES, never=False)
-            if (high - low) / (end_s - start_s) > (len(state) + 1) * _CHARACTER * 1.15:
-                _name_band(axes, row, (low + high) / 2, state, look)
-    _draw_legend(axes, [state for state in _STATES if state in seen])
+    name_rows(axes, track_names(tracks))
+    spans = [track.spans(start_s, end_s) for track in tracks]
+    for row, bands in enumerate(spans):
+        draw_bands(axes, row, bands, STATES, CHARACTER * (end_s - start_s))
+    draw_legend(axes, {state for bands in spans for _, _, state in bands})
 
 
 def _draw_splits(axes: Axes, findings: Findings, limits_s: tuple[float, float]) -> None:
     """Draw the splits behind the states, and in a row of their own who was MASTER where then."""
     if not findings.splits:
         return
-    look, tracks = _WINDOWS["split"], len(findings.tracks)
+    tracks = len(findings.tracks)
     row = tracks - 0.5 + _SPLIT_BANDS / 2
     names = [label.get_text() for label in axes.get_yticklabels()]
     axes.set_yticks([*range(tracks), row], [*names, "split"])
     axes.set_ylim(tracks - 0.5 + _SPLIT_BANDS, -0.5)
     for split in findings.splits:
         axes.axvspan(
-            split.start_s, split.end_s, facecolor="none", edgecolor=look.edge, hatch="////",
+            split.start_s, split.end_s, facecolor="none", edgecolor=SPLIT.edge, hatch="////",
             linewidth=0, zorder=0.5,
         )  # fmt: skip
         axes.broken_barh(
             [(part.start_s, part.length_s) for part in split.parts], (row - 0.7, 1.4),
-            facecolor=look.face, edgecolor=look.edge, hatch=look.hatch, zorder=_BELOW_CAUSES,
+            facecolor=SPLIT.face, edgecolor=SPLIT.edge, hatch=SPLIT.hatch, zorder=BELOW_CAUSES,
         )  # fmt: skip
     taken = [(split.start_s, split.end_s) for split in findings.splits]
     taken += [(cause.t_s, cause.t_s) for cause in findings.causes]
@@ -310,7 +266,7 @@ def _name_split(
     longest = max(split.parts, key=lambda part: part.length_s)
     for part in split.parts:
         text = _who(part)
-        wide_s = (max(map(len, text.splitlines())) + 1) * _CHARACTER * 0.8 * span_s
+        wide_s = (max(map(len, text.splitlines())) + 1) * CHARACTER * 0.8 * span_s
         if wide_s <= part.length_s:
             _write_who(axes, (part.start_s + part.end_s) / 2, row, text)
         elif part is longest:
@@ -325,7 +281,7 @@ def _name_split(
 
 def _write_who(axes: Axes, x_s: float, row: float, text: str) -> None:
     axes.text(
-        x_s, row, text, ha="center", va="center", fontsize=8, zorder=_ABOVE_CAUSES,
+        x_s, row, text, ha="center", va="center", fontsize=8, zorder=ABOVE_CAUSES,
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.2},
     )  # fmt: skip
 
@@ -339,31 +295,6 @@ def _who(part: SplitPart) -> str:
     )
 
 
-def _name_band(axes: Axes, row: int, middle_s: float, state: str, look: _Look) -> None:
-    box = {"facecolor": "white", "edgecolor": "none", "pad": 1.2} if look.hatch else None
-    weight = "bold" if state == MASTER else "normal"
-    axes.text(
-        middle_s, row, state, ha="center", va="center", fontsize=9, color=look.text,
-        fontweight=weight, bbox=box,
-    )  # fmt: skip
-
-
-def _draw_legend(axes: Axes, states: Sequence[str]) -> None:
-    patches = [
-        Patch(
-            facecolor=_STATES[state].face,
-            edgecolor=_STATES[state].edge,
-            hatch=_STATES[state].hatch,
-            label=state,
-        )
-        for state in states
-    ]
-    axes.legend(
-        handles=patches, loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=len(patches),
-        frameon=False, fontsize=8.5, handlelength=1.6, columnspacing=1.2, borderaxespad=0.1,
-    )  # fmt: skip
-
-
 # --- traffic ----------------------------------------------------------------------------------
 
 
@@ -372,7 +303,7 @@ def _draw_ping(axes: Axes, ping: pd.DataFrame) -> None:
     axes.set_ylabel("ping RTT (ms)")
     sent_s, rtt_ms = ping["sent_t_s"].to_numpy(), ping["rtt_ms"].to_numpy()
     if not sent_s.size:
-        _say(axes, "no ping recorded")
+        say(axes, "no ping recorded")
         return
     heard_ms = rtt_ms[~np.isnan(rtt_ms)]
     if heard_ms.size:
@@ -413,7 +344,7 @@ def _draw_lost(axes: Axes, sent_s: Times, lost: Any) -> None:
     bars = [(low, high - low) for low, high in zip(firsts_s, lasts_s, strict=True)]
     axes.broken_barh(
         bars, (0.86, 0.1), transform=axes.get_xaxis_transform(), facecolor=BLACK, edgecolor=BLACK,
-        linewidth=0.8, zorder=_ABOVE_CAUSES, rasterized=len(bars) > _MOST_VECTOR_BARS,
+        linewidth=0.8, zorder=ABOVE_CAUSES, rasterized=len(bars) > _MOST_VECTOR_BARS,
     )  # fmt: skip
     count = int(lost.sum())
     axes.text(
@@ -426,7 +357,7 @@ def _draw_throughput(axes: Axes, iperf: pd.DataFrame) -> None:
     """Draw the throughput that the receiver saw, interval by interval."""
     axes.set_ylabel("TCP (Mbit/s)\nat the receiver")
     if iperf.empty:
-        _say(axes, "no iperf recorded")
+        say(axes, "no iperf recorded")
         return
     bounds_s = iperf[["start_t_s", "end_t_s"]].to_numpy()
     mbps = iperf["throughput_mbps"].to_numpy()
@@ -456,24 +387,3 @@ def _draw_stream(axes: Axes, stream: Stream, limits_s: tuple[float, float]) -> N
         ha="right", va="center", fontsize=9,
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
     )  # fmt: skip
-
-
-# --- rows and words -------------------------------------------------------------------------------
-
-
-def _rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
-    axes.tick_params(axis="x", length=0)
-    axes.spines[["left", "bottom"]].set_visible(False)
-
-
-def _say(axes: Axes, text: str, row: int | None = None) -> None:
-    """Write into a panel why it is empty."""
-    if row is None:
-        axes.set_yticks([])
-        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY)
-    else:
-        axes.text(0.5, row, text, transform=axes.get_yaxis_transform(), ha="center", va="center",
-                  color=GREY)  # fmt: skip

@@ -86,7 +86,15 @@ def test_a_run_gets_its_files(tmp_path: Path) -> None:
     before = {path.name for path in folder.iterdir()}
     analysed = analyse_run(folder)
     written = {path.name for path in folder.iterdir()} - before
-    assert written == {"windows.csv", "timeline.png", "timeline.svg", "report.html"}
+    assert written == {
+        "windows.csv",
+        "timeline.png",
+        "timeline.svg",
+        "sides.csv",
+        "sides.png",
+        "sides.svg",
+        "report.html",
+    }
     assert (folder / "windows.csv").read_text().count("\n") == len(analysed.windows) + 1
     said = printed(windows_table(analysed))
     assert "failover" in said

@@ -15,9 +15,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
+from carplab.analysis.bands import STATES
 from carplab.analysis.load import load_run
 from carplab.analysis.style import as_png, as_svg
-from carplab.analysis.timeline import _STATES, draw_timeline
+from carplab.analysis.timeline import draw_timeline
 from carplab.analysis.windows import find_windows
 from tests.analysis.recorded import Recording, blocked_port, cable_pull, crash, table
 
@@ -164,11 +165,11 @@ def test_a_killed_carpd_is_not_running(tmp_path: Path) -> None:
 
 def test_states_differ_in_black_and_white_too() -> None:
     seen = set()
-    for look in _STATES.values():
+    for look in STATES.values():
         red, green, blue = to_rgb(look.face)
         lightness = round((0.299 * red + 0.587 * green + 0.114 * blue) * 5)
         seen.add((lightness, look.hatch))
-    assert len(seen) == len(_STATES)
+    assert len(seen) == len(STATES)
 
 
 def test_lost_pings_are_marked_and_counted(tmp_path: Path) -> None:
