@@ -52,6 +52,7 @@ FORWARD_DELAYS_S = range(2, 31)  # what Linux takes; 802.1D itself begins at 4
 NO_NAT, STATIC_NAT, SYNCED_NAT = "none", "static", "synced"
 NATS = (NO_NAT, STATIC_NAT, SYNCED_NAT)
 SYNC = "sync"
+OUTSIDE = "outside"  #: the segment on whose far side NAT shows the virtual address only
 SYNC_ADDRESSES = (IPv4Interface("10.0.3.11/24"), IPv4Interface("10.0.3.12/24"))
 
 
@@ -552,6 +553,12 @@ def _check_nat(network: Network) -> None:
         if router.nat not in NATS:
             raise UsageError(
                 f"{router.nat!r} is no kind of NAT for {router.name}: known are {_listed(NATS)}"
+            )
+        outside = [each for each in router.interfaces if each.segment == OUTSIDE]
+        if router.nat != NO_NAT and not any(each.virtual_hosts for each in outside):
+            raise UsageError(
+                f"nat={router.nat} needs a virtual host of {router.name} on a segment called "
+                f"{OUTSIDE!r}: its address is what the outside sees"
             )
     if not synced:
         return

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from carplab.network import FailoverSet, Interface, Router, VirtualHost, interface_name
+from carplab.emulation.conntrackd_config import announce_command
+from carplab.network import SYNCED_NAT, FailoverSet, Interface, Router, VirtualHost, interface_name
 
 DEFAULT_GROUPS = VirtualHost(1, ()).groups
 
@@ -21,7 +22,7 @@ def render(router: Router, run_dir: Path) -> str:
         f"dialect = {_text(router.dialect)}",
         f"preempt = {_boolean(router.preempt)}",
         f"run_dir = {_text(str(run_dir))}",
-        *_extras(router),
+        *_extras(router, run_dir),
     ]
     tables = [_failover_set(router, each) for each in router.failover_sets]
     tables += [
@@ -32,7 +33,7 @@ def render(router: Router, run_dir: Path) -> str:
     return "\n".join([*head, *tables]) + "\n"
 
 
-def _extras(router: Router) -> list[str]:
+def _extras(router: Router, run_dir: Path) -> list[str]:
     extensions = router.extensions
     settled = extensions.demote_until_settled
     extras = [
@@ -41,6 +42,7 @@ def _extras(router: Router) -> list[str]:
         (f"demote_until_settled = {_text(settled.value if settled else '')}", settled),
         (f"bulk_hold = {extensions.bulk_hold_s}", extensions.bulk_hold_s),
         ("demotion_first = true", extensions.demotion_first),
+        (f"on_master = {_list(announce_command(router, run_dir))}", router.nat == SYNCED_NAT),
     ]
     return [line for line, wanted in extras if wanted]
 

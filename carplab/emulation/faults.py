@@ -12,7 +12,8 @@ crash: carpd is killed, then every link is down. hang: carpd is frozen, then eve
 frames of both directions, with the carrier up. reboot: carpd is told to end and bows out, then
 every link is down. daemon_kill: carpd alone is killed; the dead daemon's addresses go on answering.
 
-A machine that comes back has forgotten what its kernel knew: the virtual interfaces and neighbours.
+A machine that comes back has forgotten what its kernel knew: the virtual interfaces, neighbours and
+connections. Its conntrackd, where there is one, is killed or frozen with it.
 
 The time of a fault is that of its first effect: carpd gone, frozen or told to end; the carrier
 lost; the switch's barrier answered. The time of a repair is when the last cable works again, or
@@ -30,10 +31,11 @@ from typing import Any, Protocol
 
 from carplab.emulation.carpd import Carpd
 from carplab.emulation.carrier import CarrierWatcher
+from carplab.emulation.conntrackd import Conntrackds
 from carplab.emulation.controller import Effect
 from carplab.emulation.mininet_network import EmulatedNetwork
 from carplab.emulation.states import States
-from carplab.network import Network, interface_name, plug_name
+from carplab.network import NO_NAT, Network, interface_name, plug_name
 from carplab.scenario import (
     BLACKHOLE,
     CRASH,
@@ -83,6 +85,7 @@ class FaultMaker:
         cable_faults: Mapping[str, CableFaults],
         carriers: CarrierWatcher,
         carpds: dict[str, Carpd],
+        conntrackds: Conntrackds,
         states: States,
         on_process: OnProcess,
     ) -> None:
@@ -91,6 +94,7 @@ class FaultMaker:
         self._cable_faults = cable_faults
         self._carriers = carriers
         self._carpds = carpds
+        self._conntrackds = conntrackds
         self._states = states
         self._on_process = on_process
         self._active: list[_Active] = []
@@ -107,11 +111,13 @@ class FaultMaker:
             return self._start(fault.host)
         if fault.kind == HANG:
             thawed_s = self._carpds[fault.host].thaw()
+            self._conntrackds.thaw(fault.host)
             self._on_process(thawed_s, fault.host, f"carpd continued (pid {self._pid(fault)})")
         # A flap may be over by itself: then its last edge was the repair.
         repaired_s = self._lift(self._made_s if fault.kind == FLAP else time.monotonic())
         if fault.kind in (CRASH, REBOOT):
             self._set_direct_links(fault.host, "up")
+            self._conntrackds.start(fault.host)
             self._start(fault.host)
         return repaired_s
 
@@ -121,6 +127,7 @@ class FaultMaker:
             return self._inject([cable], fault.kind, **_options(fault))
         if fault.kind == HANG:
             frozen_s = self._carpds[fault.host].freeze()
+            self._conntrackds.freeze(fault.host)
             self._on_process(frozen_s, fault.host, f"carpd frozen (pid {self._pid(fault)})")
             self._inject(self._cables(fault.host), BLACKHOLE, direction="both")
             return frozen_s
@@ -152,6 +159,8 @@ class FaultMaker:
         return started_s
 
     def _cut_off(self, host: str) -> None:
+        # Before the connections are forgotten: it would tell the other firewall of that.
+        self._conntrackds.kill(host)
         self._inject(self._cables(host), LINK_DOWN)
         self._set_direct_links(host, "down")
         self._forget(host)
@@ -211,6 +220,8 @@ class FaultMaker:
         for link in json.loads(listed or "[]"):
             self._emulated.run(host, "ip", "link", "delete", link["ifname"])
         self._emulated.run(host, "ip", "neighbour", "flush", "all")
+        if self._network.router(host).nat != NO_NAT:
+            self._emulated.run(host, "conntrack", "--flush")
 
 
 def _options(fault: Fault) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from carplab.emulation.bridge_faults import BridgeFaults
 from carplab.emulation.capture import Capture
 from carplab.emulation.carpd import Carpd
 from carplab.emulation.carrier import CarrierWatcher
+from carplab.emulation.conntrackd import Conntrackds
 from carplab.emulation.controller import ControllerClient, ControllerProcess
 from carplab.emulation.display import Display
 from carplab.emulation.experiment import Options
@@ -25,6 +26,7 @@ from carplab.emulation.faults import CableFaults, FaultMaker
 from carplab.emulation.interruption import InterruptedRunError, Interruption
 from carplab.emulation.iperf import Iperf2Traffic, Iperf3Traffic
 from carplab.emulation.mininet_network import EmulatedNetwork
+from carplab.emulation.neighbours import find_neighbours
 from carplab.emulation.ping import PingTraffic
 from carplab.emulation.port_states import PortStateWatcher
 from carplab.emulation.probe import ProbeTraffic
@@ -86,6 +88,7 @@ class Repetition:
         self._capture: Capture | None = None
         self._faults: FaultMaker | None = None
         self._carpds: dict[str, Carpd] = {}
+        self._conntrackds: Conntrackds | None = None
         self._traffic: list[Traffic] = []
         self._origin_s = 0.0
         self._checked_s = 0.0
@@ -162,12 +165,14 @@ class Repetition:
             router.name: Carpd(self._emulated, self._plan.registry, router, self._on_carpd_event)
             for router in self._network.routers
         }
+        self._conntrackds = Conntrackds(self._network, self._emulated, self._plan.registry)
         self._faults = FaultMaker(
             self._network,
             self._emulated,
             cable_faults,
             carriers,
             self._carpds,
+            self._conntrackds,
             self._states,
             self._on_process,
         )
@@ -202,6 +207,8 @@ class Repetition:
         preferred = self._scenario.preferred
         goal = _goal(self._network)
         self._say("settle", f"waiting until {goal}")
+        assert self._conntrackds
+        self._conntrackds.start_all()
         # The preferred one first: without preempt whoever is first stays MASTER.
         for name in sorted(self._carpds, key=lambda name: name != preferred):
             started_s = self._carpds[name].start()
@@ -253,11 +260,13 @@ class Repetition:
         self._origin_s = origin.monotonic_s
         self._folder.set_origin(origin)
         self._folder.event(origin.monotonic_s, "runner", "phase", detail="settled")
+        self._note_neighbours()
         self._say("measure", "measuring before the fault")
         for fault, phases in zip(self._scenario.faults, self._phases, strict=True):
             self._make(fault, phases.fault)
             self._repair(fault, phases.repair)
         self._wait_until(self._origin_s + self._scenario.duration_s)
+        self._note_neighbours()
         self._folder.event(time.monotonic(), "runner", "phase", detail="end")
 
     def _make(self, fault: Fault, phase: float) -> None:
@@ -279,6 +288,12 @@ class Repetition:
         self._folder.event(effective_s, "runner", "phase", detail="repair")
         self._say("repair", f"{_target(fault)} is whole again")
 
+    def _note_neighbours(self) -> None:
+        assert self._emulated
+        for host, address, mac in find_neighbours(self._network, self._emulated):
+            detail = f"{address} is {mac}"
+            self._folder.event(time.monotonic(), host, "neighbour", detail=detail)
+
     def _wait_for_phase(self, at_s: float, fault: Fault, phase: float) -> None:
         """Wait for the time, and then for `phase` of the MASTER's advertisement interval.
 
@@ -287,6 +302,7 @@ class Repetition:
         is one on the machine that is struck, if there is one.
         """
         self._wait_until(self._origin_s + at_s)
+        self._note_neighbours()
         start_s = time.monotonic()
         interval_s = self._network.interval_s()
         last = self._states.last_advertisement(fault.segment, fault.host)
@@ -317,6 +333,8 @@ class Repetition:
             self._controller.check()
         for carpd in self._carpds.values():
             carpd.check()
+        if self._conntrackds:
+            self._conntrackds.check()
         for traffic in self._traffic:
             traffic.check()
         if self._origin_s:
@@ -335,6 +353,8 @@ class Repetition:
                 last_first.callback(self._carriers.stop)
             if self._capture:
                 last_first.callback(self._capture.stop)
+            if self._conntrackds:
+                last_first.callback(self._conntrackds.stop)
             for carpd in self._carpds.values():
                 last_first.callback(carpd.stop)
             for traffic in self._traffic:

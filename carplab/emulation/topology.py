@@ -19,6 +19,7 @@ from mininet.topo import Topo
 
 from carplab.emulation import carpd_config, segments
 from carplab.emulation.machine import choose_datapath, try_kernel_datapath
+from carplab.emulation.nat import nat_commands
 from carplab.errors import CarplabError
 from carplab.network import (
     OPENFLOW,
@@ -225,6 +226,7 @@ def router_commands(network: Network, router: Router, datapath: str) -> list[str
         *_namespace_commands(address for _, address in addresses),
         f"sysctl -q -w {' '.join(forwarding)}",
         *_address_commands(addresses, datapath),
+        *nat_commands(network, router),
     ]
 
 

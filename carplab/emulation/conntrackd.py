@@ -1,0 +1,142 @@
+"""conntrackd on the firewalls that share their connections: it goes and comes with the machine.
+
+What it is told, and why: :mod:`carplab.emulation.conntrackd_config`.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from carplab.emulation.conntrackd_config import configuration_file, render
+from carplab.emulation.mininet_network import EmulatedNetwork
+from carplab.emulation.registry import Registry
+from carplab.emulation.words import last_words
+from carplab.errors import CarplabError
+from carplab.network import SYNCED_NAT, Network, Router
+
+START_DEADLINE_S = 5.0
+STOP_DEADLINE_S = 3.0
+POLL_S = 0.01
+
+
+class Conntrackds:
+    """Those of a network. A firewall without one is passed over."""
+
+    def __init__(self, network: Network, emulated: EmulatedNetwork, registry: Registry) -> None:
+        self._daemons = {
+            router.name: Conntrackd(network, emulated, registry, router)
+            for router in network.routers
+            if router.nat == SYNCED_NAT
+        }
+
+    def start_all(self) -> None:
+        """Start each of them."""
+        for daemon in self._daemons.values():
+            daemon.start()
+
+    def start(self, host: str) -> None:
+        """The machine has booted."""
+        if host in self._daemons:
+            self._daemons[host].start()
+
+    def kill(self, host: str) -> None:
+        """The machine is gone."""
+        if host in self._daemons:
+            self._daemons[host].kill()
+
+    def freeze(self, host: str) -> None:
+        """The machine hangs."""
+        if host in self._daemons:
+            self._daemons[host].signal(signal.SIGSTOP)
+
+    def thaw(self, host: str) -> None:
+        """The machine goes on."""
+        if host in self._daemons:
+            self._daemons[host].signal(signal.SIGCONT)
+
+    def check(self) -> None:
+        """Raise CarplabError when one has ended by itself."""
+        for daemon in self._daemons.values():
+            daemon.check()
+
+    def stop(self) -> None:
+        """End each of them. Never raises."""
+        for daemon in self._daemons.values():
+            daemon.stop()
+
+
+class Conntrackd:
+    """One firewall's conntrackd."""
+
+    def __init__(
+        self, network: Network, emulated: EmulatedNetwork, registry: Registry, router: Router
+    ) -> None:
+        self.name = router.name
+        self._emulated = emulated
+        self._registry = registry
+        self._configuration = configuration_file(router, registry.run_dir)
+        self._configuration.write_text(render(network, router, registry.run_dir))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; returns when it takes commands. CarplabError with its last words if not.
+
+        One that was killed has left its lock and its socket.
+        """
+        for suffix in (".lock", ".sock"):
+            self._file(suffix).unlink(missing_ok=True)
+        command = ["conntrackd", "-C", str(self._configuration)]
+        with self._file(".out").open("wb") as output:
+            self._process = self._emulated.popen(
+                self.name, command, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        self._registry.add_process(f"conntrackd on {self.name}", self._process.pid)
+        deadline_s = time.monotonic() + START_DEADLINE_S
+        while not self._file(".sock").exists():
+            self.check()
+            if time.monotonic() > deadline_s:
+                raise CarplabError(f"conntrackd on {self.name} takes no commands: {self._words()}")
+            time.sleep(POLL_S)
+
+    def kill(self) -> None:
+        """SIGKILL it."""
+        assert self._process
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Stop it in its tracks (SIGSTOP), or let it go on (SIGCONT)."""
+        assert self._process
+        self._process.send_signal(number)
+
+    def check(self) -> None:
+        """Raise CarplabError when it has ended without having been told."""
+        if self._process is not None and self._process.poll() is not None:
+            code = self._process.returncode
+            self._process = None
+            raise CarplabError(
+                f"conntrackd on {self.name} ended by itself (exit code {code}): {self._words()}"
+            )
+
+    def stop(self) -> None:
+        """End it. Never raises."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGCONT)
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def _file(self, suffix: str) -> Path:
+        return self._configuration.with_suffix(suffix)
+
+    def _words(self) -> str:
+        return last_words(self._file(".out"))

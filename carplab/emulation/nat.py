@@ -1,0 +1,72 @@
+"""Network address translation on a firewall: what pf's `nat` does on BSD, by nftables.
+
+What leaves for the outside gets the outside's virtual address, so that answers come back to
+whichever firewall is MASTER there. The firewall's own address (nftables' `masquerade`) could
+survive no failover: answers would go on to the firewall that failed.
+
+Translating makes state (netfilter's connection tracking), and a failover loses it unless the
+firewalls share it: :mod:`carplab.emulation.conntrackd`. A packet from outside that belongs to no
+connection is then one for the virtual address itself, and the firewall's kernel answers it with a
+reset. One from inside that connection tracking finds invalid would leave untranslated, since only
+the first packet of a connection looks at the rules: it is dropped, as pf drops what no state and no
+rule lets pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from carplab.network import NO_NAT, OUTSIDE, Network, Prefix, Router, interface_name
+
+
+def nat_commands(network: Network, router: Router) -> list[str]:
+    """Return the shell commands that make this firewall translate; silent on success."""
+    if router.nat == NO_NAT:
+        return []
+    loose = int(router.tcp_loose)
+    return [f"nft '{ruleset(network, router)}'", f"sysctl -q -w {TCP_LOOSE}={loose}"]
+
+
+TCP_LOOSE = "net.netfilter.nf_conntrack_tcp_loose"
+
+
+def ruleset(network: Network, router: Router) -> str:
+    """Return the nftables rules of this firewall, in one line."""
+    there = [each for each in router.interfaces if each.segment == OUTSIDE]
+    names = [f'"{interface_name(router.name, OUTSIDE, each.cable)}"' for each in there]
+    rules = " ".join(
+        f"oifname {_set(names)} {family} saddr {_set(inside)} snat {family} to {address};"
+        for family, inside, address in _translations(network, router)
+    )
+    return (
+        "table inet carplab { "
+        "chain forward { type filter hook forward priority filter; ct state invalid drop; }; "
+        f"chain postrouting {{ type nat hook postrouting priority srcnat; {rules} }}; }}"
+    )
+
+
+def _translations(network: Network, router: Router) -> Iterable[tuple[str, list[Prefix], object]]:
+    """Yield each family in nftables' words with what is inside and what it becomes outside."""
+    virtual = [
+        address
+        for interface in router.interfaces
+        if interface.segment == OUTSIDE
+        for virtual_host in interface.virtual_hosts
+        for address in virtual_host.addresses
+        if not address.is_link_local
+    ]
+    for version, family in ((4, "ip"), (6, "ip6")):
+        inside = [
+            prefix
+            for segment in network.segments
+            if segment.name != OUTSIDE
+            for prefix in segment.prefixes
+            if prefix.version == version
+        ]
+        address = next((each for each in virtual if each.version == version), None)
+        if inside and address:
+            yield family, inside, address
+
+
+def _set(values: Iterable[object]) -> str:
+    return f"{{ {', '.join(map(str, values))} }}"
