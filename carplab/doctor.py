@@ -32,17 +32,13 @@ PROGRAMS: tuple[tuple[str, bool, str, str], ...] = (
     ("iperf3", True, "the TCP throughput series", SETUP),
     ("iperf", False, "throughput by iperf 2 instead of iperf3", SETUP),
     ("ethtool", True, "switching off checksum offload on the userspace datapath", SETUP),
-    ("nft", False, "the fault `loss`", SETUP),
+    ("nft", False, "the fault `loss`, and firewalls with NAT", SETUP),
+    ("conntrack", False, "crashes of firewalls with NAT", SETUP),
+    ("conntrackd", False, "firewalls that share their connections (nat=synced)", SETUP),
     ("tcpdump", False, "captures with --pcap", SETUP),
     ("ucarp", False, "tests of carpd against another CARP", SETUP),
-    # Their packages start a service, which would act on the machine itself.
+    # Its package starts a service, which would act on the machine itself.
     ("keepalived", False, "comparisons with VRRP", f"{APT_GET} keepalived{KEEP_STILL} keepalived"),
-    (
-        "conntrackd",
-        False,
-        "firewalls that share connection state",
-        f"{APT_GET} conntrackd{KEEP_STILL} conntrackd",
-    ),
 )
 BRIDGE_SETTINGS = (
     "net.bridge.bridge-nf-call-arptables",

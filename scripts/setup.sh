@@ -8,8 +8,8 @@ cd "$(dirname "$0")/.."
 PYTHON=/usr/bin/python3
 VENV=.venv
 STAMP=$VENV/carplab-setup-stamp
-PACKAGES=(mininet openvswitch-switch iperf3 iperf iputils-ping ethtool nftables tcpdump ucarp
-          iproute2 kmod procps python3 python3-venv)
+PACKAGES=(mininet openvswitch-switch iperf3 iperf iputils-ping ethtool nftables conntrack conntrackd
+          tcpdump ucarp iproute2 kmod procps python3 python3-venv)
 
 say() { echo "setup: $*"; }
 fail() { echo "setup: $*" >&2; exit 1; }

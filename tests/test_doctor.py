@@ -92,6 +92,7 @@ def test_gap_is_named_with_what_mends_it(changes: dict[str, Any], subject: str) 
         ({"versions": without("os-ken")}, "os-ken"),
         ({"versions": without("ucarp")}, "ucarp"),
         ({"versions": without("keepalived")}, "keepalived"),
+        ({"versions": without("conntrack")}, "conntrack"),
         ({"versions": without("conntrackd")}, "conntrackd"),
         ({"netem": BROKEN}, "netem"),
         ({"kernel_datapath": BROKEN, "datapath": "user"}, "datapath"),

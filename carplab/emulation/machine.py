@@ -31,6 +31,7 @@ PROGRAMS: Mapping[str, tuple[list[str], str]] = {
     "ping": (["ping", "-V"], r"iputils[- ](?:s)?(\S+)"),
     "ucarp": (["ucarp", "--help"], r"^ucarp (\S+)"),
     "keepalived": (["keepalived", "--version"], r"^Keepalived v(\S+)"),
+    "conntrack": (["conntrack", "--version"], r"^conntrack v(\S+)"),
     "conntrackd": (["conntrackd", "-v"], r" v(\d[\d.]*\d)"),
     "ethtool": (["ethtool", "--version"], r"^ethtool version (\S+)"),
     "nft": (["nft", "--version"], r"^nftables v(\S+)"),

@@ -5,11 +5,11 @@ whichever firewall is MASTER there. The firewall's own address (nftables' `masqu
 survive no failover: answers would go on to the firewall that failed.
 
 Translating makes state (netfilter's connection tracking), and a failover loses it unless the
-firewalls share it: :mod:`carplab.emulation.conntrackd`. A packet from outside that belongs to no
-connection is then one for the virtual address itself, and the firewall's kernel answers it with a
-reset. One from inside that connection tracking finds invalid would leave untranslated, since only
-the first packet of a connection looks at the rules: it is dropped, as pf drops what no state and no
-rule lets pass.
+firewalls share it: :mod:`carplab.emulation.conntrackd_config`. A packet from outside that belongs
+to no connection is then one for the virtual address itself, and the firewall's kernel answers it
+with a reset. What connection tracking finds invalid (outside of the connection's window, or from
+the middle of an unknown one where tcp_loose is off) is dropped, as pf does: from inside it would
+leave untranslated, since only the first packet of a connection looks at the rules.
 """
 
 from __future__ import annotations
@@ -23,11 +23,8 @@ def nat_commands(network: Network, router: Router) -> list[str]:
     """Return the shell commands that make this firewall translate; silent on success."""
     if router.nat == NO_NAT:
         return []
-    loose = int(router.tcp_loose)
-    return [f"nft '{ruleset(network, router)}'", f"sysctl -q -w {TCP_LOOSE}={loose}"]
-
-
-TCP_LOOSE = "net.netfilter.nf_conntrack_tcp_loose"
+    loose = f"net.netfilter.nf_conntrack_tcp_loose={int(router.tcp_loose)}"
+    return [f"nft '{ruleset(network, router)}'", f"sysctl -q -w {loose}"]
 
 
 def ruleset(network: Network, router: Router) -> str:
@@ -40,7 +37,7 @@ def ruleset(network: Network, router: Router) -> str:
     )
     return (
         "table inet carplab { "
-        "chain forward { type filter hook forward priority filter; ct state invalid drop; }; "
+        "chain check { type filter hook prerouting priority filter; ct state invalid drop; }; "
         f"chain postrouting {{ type nat hook postrouting priority srcnat; {rules} }}; }}"
     )
 

@@ -20,6 +20,7 @@ SAID = [
     ("ping", "ping utility, iputils-s20190709\n", "20190709"),
     ("ucarp", "\nucarp 1.5.2 - Jan  3 2023\n\n", "1.5.2"),
     ("keepalived", "Keepalived v2.2.7 (01/16,2022)\n\nCopyright(C)\n", "2.2.7"),
+    ("conntrack", "conntrack v1.4.7 (conntrack-tools)\n", "1.4.7"),
     ("conntrackd", "Connection tracking userspace daemon v1.4.7. Licensed under GPLv2.\n", "1.4.7"),
     ("ethtool", "ethtool version 6.1\n", "6.1"),
     ("nft", "nftables v1.0.6 (Lester Gooch #5)\n", "1.0.6"),
