@@ -16,6 +16,7 @@ from carplab.mail.verdicts import OVERALL, find_verdicts, write_verdicts
 def collect(results: Path) -> Iterator[str]:
     """Write the tables and figures; yield what was written, and the verdict on each claim."""
     from carplab.mail.figures import draw_figures
+    from carplab.mail.sides import draw_all_sides
 
     jobs = list(recorded_jobs(results))
     if not jobs:
@@ -30,7 +31,7 @@ def collect(results: Path) -> Iterator[str]:
     verdicts = find_verdicts(runs)
     write(results / VERDICTS_FILE, write_verdicts(verdicts).encode())
     yield f"{results / VERDICTS_FILE}: {len(verdicts)} verdicts"
-    for name in draw_figures(runs, results):
+    for name in (*draw_figures(runs, results), *draw_all_sides(runs, results)):
         yield f"{results / name}"
     for row in verdicts:
         if row["condition"] == OVERALL:

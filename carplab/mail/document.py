@@ -10,6 +10,7 @@ The template says what it means in words and asks these for every number and ver
     {{ verdict("C3", "stp", "openbsd") }}               reproduced
     {{ overall("C3") }}                                 only under: stp, loop
     {{ table("C3") }}, {{ figure("C3") }}               what was measured, and its figure
+    {{ sides("stp") }}                                  both hosts' states side by side
     {{ lanes() }}                                       how several runs at once compare with one
     {% set c = claim("C3") %} {{ c.title }} ...         the claim itself
 
@@ -100,6 +101,7 @@ class Numbers:
             "runs": self.runs,
             "seconds": self.seconds,
             "shows": self.shows,
+            "sides": sides,
             "table": self.table,
             "verdict": self.verdict,
         }
@@ -205,8 +207,14 @@ class Numbers:
 
 def figure(identity: str) -> str:
     """Return the figure of a claim, in Markdown."""
-    name = f"mail-{claim(identity).id.lower()}"
-    return f"![{claim(identity).title}]({FIGURES}/{name}.png)"
+    return f"![{claim(identity).title}]({FIGURES}/{publish.figure_name(identity)}.png)"
+
+
+def sides(condition: str) -> str:
+    """Return the figure of both hosts' states in a condition of C3, in Markdown."""
+    claim("C3").series(condition)  # that there is one
+    name = publish.sides_name(condition)
+    return f"![Both firewalls' states around the repair: {condition}]({FIGURES}/{name}.png)"
 
 
 def length_text(length_s: float) -> str:

@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from carplab.analysis.style import BLACK, GREY, PALE_BLUE, PALE_GREY, as_png, as_svg, figure_style
 from carplab.mail.claims import CLAIMS, HEALS_S, SOON_S, Claim
 from carplab.mail.facts import Facts
-from carplab.mail.publish import write
+from carplab.mail.publish import figure_name, write
 from carplab.mail.verdicts import group
 
 WIDTH_IN = 11.0
@@ -83,11 +83,6 @@ PANELS: Mapping[str, tuple[Panel, ...]] = {
 }
 
 
-def figure_name(claim: Claim) -> str:
-    """Return the name of a claim's figure, without its ending."""
-    return f"mail-{claim.id.lower()}"
-
-
 def draw_figures(runs: Sequence[Facts], folder: Path) -> Iterator[str]:
     """Draw the figure of each claim that has runs; yield the names of the files."""
     groups = group(run for run in runs if run.finished)
@@ -101,7 +96,7 @@ def draw_figures(runs: Sequence[Facts], folder: Path) -> Iterator[str]:
         if rows:
             figure = draw_claim(claim, rows)
             for ending, content in (("svg", as_svg(figure)), ("png", as_png(figure))):
-                name = f"{figure_name(claim)}.{ending}"
+                name = f"{figure_name(claim.id)}.{ending}"
                 write(folder / name, content)
                 yield name
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -118,8 +118,3 @@ def recorded_jobs(results: Path) -> Iterator[Job]:
                 job = Job(series, dialect, number)
                 if job.folder(results).is_dir():
                     yield job
-
-
-def expected_s(jobs: Iterable[Job], lanes: int) -> float:
-    """Return how long jobs should take on this many lanes."""
-    return sum(job.expected_s for job in jobs) / lanes

@@ -16,6 +16,16 @@ LANES_FILE = "lanes.csv"
 FIGURES = ("*.svg", "*.png")
 
 
+def figure_name(identity: str) -> str:
+    """Return the name of a claim's figure, without its ending."""
+    return f"mail-{identity.lower()}"
+
+
+def sides_name(condition: str) -> str:
+    """Return the name of the figure with both hosts' states in a condition, without its ending."""
+    return f"sides-{condition}"
+
+
 def published(name: str) -> str:
     """Return the text of a published file; CarplabError where it is not there."""
     return read_text(PUBLISHED / name)

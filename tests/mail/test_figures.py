@@ -8,6 +8,10 @@ import pytest
 
 from carplab.mail.claims import CLAIMS, claim
 from carplab.mail.figures import PANELS, draw_claim, draw_figures
+from carplab.mail.jobs import Job
+from carplab.mail.series import BY_NAME
+from carplab.mail.sides import draw_all_sides, median_run
+from tests.analysis.recorded import blocked_port
 from tests.mail.made_up import BLOCKED, PLAIN, STREAM, repeated
 
 
@@ -60,3 +64,21 @@ def test_figures_of_what_was_measured(tmp_path: Path) -> None:
     before = (tmp_path / "mail-c3.svg").read_bytes()
     list(draw_figures([*repeated(PLAIN, 2), *repeated(BLOCKED, 1)], tmp_path))
     assert (tmp_path / "mail-c3.svg").read_bytes() == before
+
+
+def test_the_median_run_is_one_of_the_runs() -> None:
+    lengths_s = (0.9, 0.2, 0.4, 0.3)
+    runs = [
+        run
+        for number, length_s in enumerate(lengths_s, start=1)
+        for run in repeated(PLAIN, 1, repetition=number, split_repair_s=length_s)
+    ]
+    assert median_run(runs).repetition == 4
+
+
+def test_sides_of_the_conditions_that_were_measured(tmp_path: Path) -> None:
+    dialect = BY_NAME["c3-stp"].dialects[0]
+    runs = repeated(BLOCKED, 1, dialect=dialect)
+    blocked_port().write(Job(BY_NAME["c3-stp"], dialect, 1).folder(tmp_path))
+    assert list(draw_all_sides(runs, tmp_path)) == ["sides-stp.svg", "sides-stp.png"]
+    assert (tmp_path / "sides-stp.svg").stat().st_size > 1000
