@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from carplab.analysis.analysed import read_run
-from carplab.analysis.sides import draw_sides, first_repair
+from carplab.analysis.sides import draw_sides, restored
 from carplab.analysis.style import as_png, as_svg
 from carplab.mail.claims import claim
 from carplab.mail.facts import Facts
@@ -26,7 +26,7 @@ def draw_all_sides(runs: Sequence[Facts], results: Path) -> Iterator[str]:
         found = groups.get((series.name, series.dialects[0]))
         if found:
             job = Job(series, series.dialects[0], median_run(found).repetition)
-            yield from _draw(job.folder(results), sides_name(condition), results)
+            yield from _draw(job, condition, results)
 
 
 def median_run(runs: Sequence[Facts]) -> Facts:
@@ -35,11 +35,14 @@ def median_run(runs: Sequence[Facts]) -> Facts:
     return next(run for run in runs if (run.split_repair_s or 0.0) == middle_s)
 
 
-def _draw(folder: Path, name: str, results: Path) -> Iterator[str]:
-    analysed = read_run(folder)
-    repair = first_repair(analysed.findings)
+def _draw(job: Job, condition: str, results: Path) -> Iterator[str]:
+    analysed = read_run(job.folder(results))
+    repair = restored(analysed.findings)
     assert repair  # what has facts has a repair
     figure = draw_sides(analysed.run, analysed.findings, repair)
+    title = f"{condition}  ·  {job.dialect}  ·  repetition {job.repetition}, of median split"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    name = sides_name(condition)
     for ending, content in (("svg", as_svg(figure)), ("png", as_png(figure))):
         write(results / f"{name}.{ending}", content)
         yield f"{name}.{ending}"

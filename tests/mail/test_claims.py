@@ -59,6 +59,7 @@ ALIVE = {"stream_ended": "alive", "stream_broke": "", "stream_gap_fault_s": 3.2}
         ("cure", PLAIN, {}, True, "a split of 0.44 s"),
         ("cure", BLOCKED, {"outage_repair_s": 0.1}, True, "an outage of 0.10 s"),
         ("cure", BLOCKED, {}, False, "an outage of 29.50 s"),
+        ("cure", PLAIN, {"flowed": False}, False, "did not flow until the repair"),
     ],
 )
 def test_rule(
