@@ -28,6 +28,7 @@ from carplab.analysis.bands import (
 )
 from carplab.analysis.causes import Cause
 from carplab.analysis.load import Event, Run, VirtualHostKey
+from carplab.analysis.outages import Outage, find_outages
 from carplab.analysis.states import History, Track, track_names
 from carplab.analysis.style import BLACK, GREEN, GREY, PALE_GREY, figure_style
 from carplab.analysis.text import csv_text, length_text
@@ -38,6 +39,7 @@ BEFORE_S = 2.0  #: shown of the time before the repair
 WIDTH_IN = 11.0
 _ROW_IN = 0.3
 _CHARACTER_IN = 0.078
+_SHORTEST_S = 0.001
 _MOST_STATES = 4  # told in words beside a row
 _FLOWS, _NOTHING = "delivered", "nothing delivered"
 _PORTS = {
@@ -170,7 +172,15 @@ def _rows(run: Run, findings: Findings, repair: Cause) -> Iterator[_Row]:
             yield _Row(f"port of {host} {place}", port.spans(*limits_s), _PORTS, told)
     yield _split_row(findings, repair, limits_s)
     if findings.quality is not None:
-        yield _traffic_row(findings, repair, limits_s)
+        several = bool(run.further_probes)
+        name = " to ".join(run.flow) if several else "traffic"
+        yield _traffic_row(name, findings.outages, repair, limits_s)
+    for flow, probe in run.further_probes.items():
+        measured = probe[probe["sent_t_s"].between(findings.settled_s, findings.end_s)]
+        outages = find_outages(
+            measured["sent_t_s"].to_numpy(), measured["returned_t_s"].to_numpy()
+        )
+        yield _traffic_row(" to ".join(flow), outages, repair, limits_s)
 
 
 def _nearest_first(tracks: Sequence[Track], repair: Cause) -> list[Track]:
@@ -193,8 +203,11 @@ def _is_restored(key: VirtualHostKey, repair: Cause) -> bool:
 
 
 def _told(history: History, from_s: float, end_s: float) -> str:
-    """Say which states came one after the other, and how long each lasted but the last."""
-    spans = history.spans(from_s, end_s)
+    """Say which states came one after the other, and how long each lasted but the last.
+
+    What lasted less than `_SHORTEST_S` is passed over: the repair's own stamp is no better.
+    """
+    spans = [span for span in history.spans(from_s, end_s) if span[1] - span[0] >= _SHORTEST_S]
     told = [f"{state} {length_text(high - low)}" for low, high, state in spans[:-1]]
     told.append(spans[-1][2] if spans else "")
     if len(told) > _MOST_STATES:
@@ -207,11 +220,14 @@ def _split_row(findings: Findings, repair: Cause, limits_s: tuple[float, float])
     spans = _clipped([(part.start_s, part.end_s, part.who) for part in parts], limits_s)
     looks = dict.fromkeys((part.who for part in parts), SPLIT)
     split_s = sum(high - low for low, high, _ in _clipped(spans, (repair.t_s, limits_s[1])))
-    return _Row("split", spans, looks, length_text(split_s))
+    at_least = any(split.open_end for split in findings.splits)
+    return _Row("split", spans, looks, length_text(split_s, at_least))
 
 
-def _traffic_row(findings: Findings, repair: Cause, limits_s: tuple[float, float]) -> _Row:
-    out = [(each.start_s, each.end_s, _NOTHING) for each in findings.outages]
+def _traffic_row(
+    name: str, outages: Sequence[Outage], repair: Cause, limits_s: tuple[float, float]
+) -> _Row:
+    out = [(each.start_s, each.end_s, _NOTHING) for each in outages]
     out = _clipped(out, limits_s)
     edges_s = [limits_s[0], *(t_s for low, high, _ in out for t_s in (low, high)), limits_s[1]]
     flowing = [
@@ -220,7 +236,8 @@ def _traffic_row(findings: Findings, repair: Cause, limits_s: tuple[float, float
         if high > low
     ]
     out_s = sum(high - low for low, high, _ in _clipped(out, (repair.t_s, limits_s[1])))
-    return _Row("traffic", flowing + out, _TRAFFIC, f"nothing delivered {length_text(out_s)}")
+    length = length_text(out_s, any(each.open_end for each in outages))
+    return _Row(name, flowing + out, _TRAFFIC, f"nothing delivered {length}")
 
 
 def _clipped(spans: Spans, limits_s: tuple[float, float]) -> list[tuple[float, float, str]]:

@@ -47,7 +47,7 @@ def test_the_table_counts_from_the_repair(tmp_path: Path) -> None:
 def test_the_figure_tells_a_blocked_port_at_a_glance(tmp_path: Path) -> None:
     axes = draw(blocked_port(), tmp_path)
     assert said(axes) == {
-        "outside fw1": "INIT 1.00 ms, BACKUP 3.000 s, MASTER",
+        "outside fw1": "BACKUP 3.000 s, MASTER",
         "its switch port": "listening 15.000 s, learning 15.000 s, forwarding",
         "outside fw2": "MASTER 30.100 s, BACKUP",
         "inside fw1": "BACKUP 0.550 s, MASTER",
@@ -90,6 +90,24 @@ def test_many_states_are_told_short(tmp_path: Path) -> None:
         made.carp(14.5 + step, "fw1", "inside", "BACKUP -> MASTER (x)")
     beside = said(draw(made, tmp_path))
     assert beside["inside fw1"] == "BACKUP 0.550 s, MASTER 1.450 s, BACKUP 0.500 s, ... MASTER"
+
+
+def test_each_flow_has_a_strip_of_its_own(tmp_path: Path) -> None:
+    made = cable_pull()
+    made.flows = {("client2", "server"): [(13.0, 13.5)], ("client3", "server"): [(15.0, 99.0)]}
+    rows = said(draw(made, tmp_path))
+    assert rows["client to server"] == "nothing delivered 0"
+    assert rows["client2 to server"] == "nothing delivered 0.501 s"
+    assert rows["client3 to server"] == "nothing delivered at least 5.000 s"
+
+
+def test_what_goes_on_at_the_end_lasted_at_least_so_long(tmp_path: Path) -> None:
+    made = blocked_port()
+    made.end_s = 30.0
+    made.events = [row for row in made.events if float(str(row[0])) < 30.0]
+    rows = said(draw(made, tmp_path))
+    assert rows["split"] == "at least 17.450 s"
+    assert rows["traffic"] == "nothing delivered at least 17.450 s"
 
 
 def test_a_port_of_a_cable_has_its_own_row(tmp_path: Path) -> None:
