@@ -13,7 +13,7 @@ from carplab.analysis.outages import Times
 ALIVE = "alive"
 STALLED = "stalled"
 STALLED_S = 1.0  #: silence at the end of the record that no stream alive has
-_CONNECTED = "connected"
+_GOES_ON = ("connected", "retransmitted")  # what is said of a stream that has not ended
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def read_stream(run: Run, end_s: float) -> Stream | None:
     received_s = np.sort(run.stream["received_t_s"].dropna().to_numpy())
     received_s = received_s[received_s <= end_s]
     gaps = [Gap(low, high) for low, high in itertools.pairwise(received_s.tolist())]
-    ends = [event for event in events if not event.detail.startswith(_CONNECTED)]
+    ends = [event for event in events if not event.detail.startswith(_GOES_ON)]
     last_s = float(received_s[-1]) if received_s.size else None
     if ends:
         ended = ends[0].detail.partition(":")[0]

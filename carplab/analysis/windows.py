@@ -487,9 +487,9 @@ class _Story:
         return []
 
     def _failover(self, fault: Cause, detections: Sequence[Window], outage: Outage) -> Window:
-        detected = any(
-            row.end_t_s is not None and row.end_t_s <= outage.end_s for row in detections
-        )
+        over = [
+            row for row in detections if row.end_t_s is not None and row.end_t_s <= outage.end_s
+        ]
         repaired = any(
             not other.is_fault and fault.t_s < other.t_s < outage.end_s for other in self.causes
         )
@@ -497,11 +497,11 @@ class _Story:
             "at least: traffic did not flow again before the end of the record"
             if outage.open_end
             else "",
-            "" if detected else "traffic flowed again without a new MASTER",
+            "" if over else "traffic flowed again without a new MASTER",
             "ended only after a repair" if repaired else "",
         ]
         survived = fault.what.split()[:1] and fault.what.split()[0] in SURVIVED
-        bounds = detections[0].theory_s if detections and survived and not repaired else None
+        bounds = over[0].theory_s if over and survived and not repaired else None
         return Window(
             window="failover",
             cause=fault.name,

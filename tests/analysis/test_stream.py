@@ -38,6 +38,7 @@ def test_a_stream_that_is_reset_never_ends_its_gap(tmp_path: Path) -> None:
     recording = cable_pull()
     recording.silent = [(5.0, 99.0)]
     recording.event(0.0, "client", "stream", "", "", "connected cubic")
+    recording.event(5.5, "server", "stream", "", "", "retransmitted (1), next in 0.408 s")
     recording.event(8.4, "server", "stream", "", "", "reset")
     recording.event(19.0, "client", "stream", "", "", "timed out")
     found = analyse(recording, tmp_path / "run")

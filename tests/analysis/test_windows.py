@@ -366,6 +366,16 @@ def test_a_balanced_pair_is_back_when_each_has_its_own_again(tmp_path: Path) -> 
     assert "every MASTER at home after 0.8000 s" in recovery.detail
 
 
+def test_theory_bounds_an_outage_only_if_it_lasted_until_a_timer_ran_out(tmp_path: Path) -> None:
+    recording = cable_pull()
+    recording.dead = [(5.0, 5.02)]  # what goes through the other virtual host of a segment
+    found = analyse(recording, tmp_path)
+    assert only(found, "detection", "fault 1").theory_s is not None
+    assert only(found, "takeover", "fault 1").segment == "inside"
+    assert only(found, "failover", "fault 1").theory_s is None
+    assert only(found, "outage", "fault 1").theory_s is None
+
+
 def test_a_balanced_pair_that_stays_on_one_machine_is_not_back(tmp_path: Path) -> None:
     recording = Recording(network=balanced_network(2))
     for segment, vhid in (("outside", 3), ("inside", 4)):
