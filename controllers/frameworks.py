@@ -10,7 +10,9 @@ ones. So they use the queues, semaphores and threads of `hub`, and lock what two
 
 from __future__ import annotations
 
+import importlib
 import sys
+from typing import Any
 
 if "os_ken" in sys.modules:
     from os_ken import cfg
@@ -49,6 +51,11 @@ else:
 
     DISTRIBUTION = "ryu"
 
+def load_stplib() -> Any:
+    """Ryu's spanning tree; it takes its time to load and is not always wanted."""
+    return importlib.import_module("ryu.lib.stplib")
+
+
 __all__ = [
     "DEAD_DISPATCHER",
     "DISTRIBUTION",
@@ -58,6 +65,7 @@ __all__ = [
     "Datapath",
     "cfg",
     "hub",
+    "load_stplib",
     "ofp_event",
     "ofproto_v1_3",
     "ofproto_v1_3_parser",

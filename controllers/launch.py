@@ -3,6 +3,9 @@
 Prints one JSON line when both ports listen, {"ofp_port": N, "api_port": M, "framework": "ryu
 4.34"}; SIGTERM or SIGINT lifts every fault and ends it with code 0. An error is one sentence on
 stderr and code 1.
+
+With --spanning-tree it starts `controllers.spanning_tree` instead, which has no HTTP API and prints
+the states of the ports after that line, without "api_port".
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -24,7 +28,8 @@ from controllers.eventlet_shim import prepare_for_ryu
 
 _FRAMEWORKS = ("ryu", "os-ken")
 _START_TIMEOUT_S = 15.0
-_APPLICATION = "controllers.fault_injector"
+_FAULT_INJECTOR = "controllers.fault_injector"
+_SPANNING_TREE = "controllers.spanning_tree"
 
 
 class LaunchError(Exception):
@@ -36,6 +41,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     _end_at_signals()
     try:
+        if options.spanning_tree and options.framework == "os-ken":
+            # os-ken 4 has native threads, which cannot be sent the exception that its stplib waits
+            # for when a timer is over.
+            raise LaunchError("The timers of os-ken's spanning tree never run out: use Ryu for it.")
         framework = _load_framework(options.framework)
     except LaunchError as problem:
         return _fail(str(problem))
@@ -43,22 +52,22 @@ def main(arguments: list[str] | None = None) -> int:
     # Only now, because eventlet has to replace the parts of the standard library that they use.
     from controllers import listening
 
+    ready: dict[str, Any] = {}
     try:
-        api_listener = listening.open_listener(options.api_port)
-        ofp_port = listening.choose_port(options.ofp_port)
+        if options.spanning_tree:
+            application = {"forward_delays_s": dict(options.spanning_tree)}
+        else:
+            application = {"api_listener": listening.open_listener(options.api_port)}
+            ready["api_port"] = application["api_listener"].getsockname()[1]
+        ready["ofp_port"] = listening.choose_port(options.ofp_port)
         stop_requests = _watch_signals()
-        injector = _start(ofp_port, api_listener)
-        _wait_until_listening(ofp_port)
+        finish = _start(ready["ofp_port"], application)
+        _wait_until_listening(ready["ofp_port"])
     except (listening.PortTakenError, LaunchError) as problem:
         return _fail(str(problem))
-    ready = {
-        "ofp_port": ofp_port,
-        "api_port": api_listener.getsockname()[1],
-        "framework": framework,
-    }
-    print(json.dumps(ready), flush=True)
+    print(json.dumps({**ready, "framework": framework}), flush=True)
     stop_requests.recv(1)
-    injector.finish()
+    finish()
     return _leave(0)
 
 
@@ -67,6 +76,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--framework", choices=_FRAMEWORKS, default="ryu")
     parser.add_argument("--ofp-port", type=_port, default=0, help="for switches; 0: a free one")
     parser.add_argument("--api-port", type=_port, default=0, help="for HTTP; 0: a free one")
+    parser.add_argument(
+        "--spanning-tree",
+        type=_forward_delay,
+        action="append",
+        metavar="DPID:SECONDS",
+        help="be a switch with spanning tree and this forward delay; once for each switch",
+    )
     parser.add_argument("--verbose", action="store_true", help="log requests and switches too")
     return parser.parse_args(arguments)
 
@@ -75,6 +91,13 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
     return int(text)
+
+
+def _forward_delay(text: str) -> tuple[int, int]:
+    dpid, _, seconds = text.partition(":")
+    if not dpid.isdecimal() or not seconds.isdecimal():
+        raise argparse.ArgumentTypeError(f"DPID:SECONDS is a form such as 1:15, not {text!r}")
+    return int(dpid), int(seconds)
 
 
 def _load_framework(name: str) -> str:
@@ -115,17 +138,18 @@ def _watch_signals() -> socket.socket:
     return reader
 
 
-def _start(ofp_port: int, api_listener: socket.socket) -> Any:
-    """Load and start the application as ryu-manager does; the application."""
+def _start(ofp_port: int, options: dict[str, Any]) -> Callable[[], None]:
+    """Load and start the application with these options as ryu-manager does; what ends it."""
     from controllers import frameworks, listening
 
     frameworks.cfg.CONF(args=[], project="carplab", default_config_files=[])
     manager = frameworks.AppManager.get_instance()
-    manager.load_apps([_APPLICATION])
+    manager.load_apps([_SPANNING_TREE if "forward_delays_s" in options else _FAULT_INJECTOR])
     frameworks.cfg.CONF.set_override("ofp_tcp_listen_port", ofp_port)
     frameworks.cfg.CONF.set_override("ofp_listen_host", listening.LOOPBACK)
-    manager.instantiate_apps(api_listener=api_listener, **manager.create_contexts())
-    return manager.applications["FaultInjector"]
+    manager.instantiate_apps(**options, **manager.create_contexts())
+    injector = manager.applications.get("FaultInjector")
+    return injector.finish if injector else lambda: None
 
 
 def _wait_until_listening(port: int) -> None:

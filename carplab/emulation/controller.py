@@ -7,8 +7,9 @@ import json
 import select
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class ControllerProcess:
         self._log = log
         self._arguments = list(arguments)
         self._process: subprocess.Popen[bytes] | None = None
+        self._reader: threading.Thread | None = None
         self.ofp_port = 0
         self.api_port = 0
         self.framework = ""
@@ -72,8 +74,21 @@ class ControllerProcess:
             words = last_words(self._log).removeprefix("controllers.launch: ").rstrip(".")
             raise CarplabError(f"the controller does not start: {words}")
         ready = json.loads(line)
-        self.ofp_port, self.api_port = ready["ofp_port"], ready["api_port"]
+        # The spanning tree has no HTTP API.
+        self.ofp_port, self.api_port = ready["ofp_port"], ready.get("api_port", 0)
         self.framework = ready["framework"]
+
+    def follow(self, on_line: Callable[[dict[str, Any]], None]) -> None:
+        """Hand on each further line that it prints, from a thread that ends with the process."""
+        assert self._process and self._process.stdout
+        lines = self._process.stdout
+
+        def read() -> None:
+            for line in lines:
+                on_line(json.loads(line))
+
+        self._reader = threading.Thread(target=read, name="controller", daemon=True)
+        self._reader.start()
 
     def check(self) -> None:
         """Raise CarplabError when the process has ended by itself."""
@@ -96,6 +111,8 @@ class ControllerProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if self._reader:
+            self._reader.join()
         if process.stdout:
             process.stdout.close()
 

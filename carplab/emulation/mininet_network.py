@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,36 +31,20 @@ FORWARDING_MARGIN_S = 25.0  # 802.1D's max age, and what a busy machine takes
 POLL_S = 0.1
 
 
-@dataclass(frozen=True)
-class ControllerAddress:
-    """Where the switches find their controller, in the form in which Mininet wants to be told."""
-
-    port: int
-    name: str = "c0"
-    protocol: str = "tcp"
-
-    def IP(self) -> str:  # noqa: N802 - Mininet's name
-        """Return the address: the controller runs on this machine."""
-        return "127.0.0.1"
-
-    def start(self) -> None:
-        """Nothing: it runs already."""
-
-    def stop(self) -> None:
-        """Nothing: who started it ends it."""
-
-
 class EmulatedNetwork:
     """The network while it exists. Build everything first and measure then.
 
     Making or deleting a switch stalls the forwarding of all switches of the userspace datapath.
+    `ofp_ports` gives the port of the controller of each kind of segment that has one.
     """
 
-    def __init__(self, network: Network, registry: Registry, datapath: str, ofp_port: int) -> None:
+    def __init__(
+        self, network: Network, registry: Registry, datapath: str, ofp_ports: Mapping[str, int]
+    ) -> None:
         self._network = network
         self._registry = registry
         self._datapath = datapath
-        self._ofp_port = ofp_port
+        self._ofp_ports = ofp_ports
         self._mininet: Any = None
 
     def build(self) -> None:
@@ -72,9 +57,10 @@ class EmulatedNetwork:
         # Mininet.init() would raise limits in the machine's own sysctls, and leave them so.
         Mininet.inited = True
         mark = self._registry.record.mark
-        topology = NetworkTopo(_quick_to_forward(self._network), self._datapath, mark, macs)
+        topology = NetworkTopo(
+            _quick_to_forward(self._network), self._datapath, mark, macs, self._ofp_ports
+        )
         self._mininet = Mininet(topo=topology, controller=None, build=False)
-        self._mininet.controllers.append(ControllerAddress(self._ofp_port))
         self._mininet.build()
         for node in self._mininet.hosts:
             self._registry.add_process(f"shell of {node.name}", node.pid)
@@ -86,21 +72,14 @@ class EmulatedNetwork:
             )
 
     def wait_forwarding(self, check: Callable[[], None]) -> None:
-        """Return when every spanning tree forwards, with its forward delay as it shall be.
+        """Return when every bridge's spanning tree forwards, its forward delay as it shall be.
 
         Until then the delay is the shortest that there is: nothing is measured yet. `check` is
         called meanwhile and may raise.
         """
         trees = [each for each in _bridged(self._network) if each.kind in SPANNING_TREE_KINDS]
-        deadline_s = time.monotonic() + 2 * FORWARD_DELAYS_S[0] + FORWARDING_MARGIN_S
         for segment in trees:
-            while blocked := segments.unsettled_ports(self._network, segment):
-                if time.monotonic() > deadline_s:
-                    raise CarplabError(
-                        f"the spanning tree of {segment.name} does not forward: {blocked}"
-                    )
-                check()
-                time.sleep(POLL_S)
+            wait_forwarding(partial(segments.unsettled_ports, self._network, segment), check)
             for bridge in segments.bridge_names(segment):
                 segments.set_forward_delay(bridge, segment.forward_delay_s)
 
@@ -129,6 +108,16 @@ class EmulatedNetwork:
             return
         mininet, self._mininet = self._mininet, None
         mininet.stop()
+
+
+def wait_forwarding(blocked: Callable[[], str], check: Callable[[], None]) -> None:
+    """Return when `blocked` names no port any more; CarplabError with what it says otherwise."""
+    deadline_s = time.monotonic() + 2 * FORWARD_DELAYS_S[0] + FORWARDING_MARGIN_S
+    while ports := blocked():
+        if time.monotonic() > deadline_s:
+            raise CarplabError(f"spanning tree does not come to forward: {ports}")
+        check()
+        time.sleep(POLL_S)
 
 
 def _quick_to_forward(network: Network) -> Network:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from carplab.emulation import probe
-from carplab.emulation.bridge_faults import BridgeFaults
 from carplab.emulation.capture import Capture
 from carplab.emulation.carpd import Carpd
 from carplab.emulation.carrier import CarrierWatcher
@@ -25,10 +24,11 @@ from carplab.emulation.experiment import Options
 from carplab.emulation.faults import CableFaults, FaultMaker
 from carplab.emulation.interruption import InterruptedRunError, Interruption
 from carplab.emulation.iperf import Iperf2Traffic, Iperf3Traffic
-from carplab.emulation.mininet_network import EmulatedNetwork
+from carplab.emulation.mininet_network import EmulatedNetwork, wait_forwarding
 from carplab.emulation.neighbours import find_neighbours
 from carplab.emulation.ping import PingTraffic
-from carplab.emulation.port_states import PortStateWatcher
+from carplab.emulation.port_faults import PortFaults
+from carplab.emulation.port_states import BridgeWatcher, PortStates
 from carplab.emulation.probe import ProbeTraffic
 from carplab.emulation.registry import Registry
 from carplab.emulation.states import Place, States
@@ -37,6 +37,7 @@ from carplab.emulation.traffic import Endpoint, Traffic
 from carplab.errors import CarplabError
 from carplab.network import (
     OPENFLOW,
+    RYU_STP,
     Host,
     Network,
     Router,
@@ -81,8 +82,9 @@ class Repetition:
             interface_name(machine, segment, cable): (machine, place_text(segment, cable))
             for machine, segment, cable in self._network.attachments()
         }
-        self._controller: ControllerProcess | None = None
-        self._port_states: PortStateWatcher | None = None
+        self._controllers: list[ControllerProcess] = []
+        self._port_states = PortStates(self._network, self._on_port_state)
+        self._bridge_watcher: BridgeWatcher | None = None
         self._emulated: EmulatedNetwork | None = None
         self._carriers: CarrierWatcher | None = None
         self._capture: Capture | None = None
@@ -137,25 +139,29 @@ class Repetition:
     # --- the steps ---
 
     def _build(self) -> None:
-        openflow = [each.name for each in self._network.segments if each.kind == OPENFLOW]
-        if openflow:
-            self._start_controller()
+        injector = self._start_fault_injector()
+        spanning_tree = self._start_spanning_tree()
         self._say("setup", "building the network")
-        ofp_port = self._controller.ofp_port if self._controller else 0
+        ofp_ports = {
+            kind: controller.ofp_port
+            for kind, controller in ((OPENFLOW, injector), (RYU_STP, spanning_tree))
+            if controller
+        }
         self._emulated = EmulatedNetwork(
-            self._network, self._plan.registry, self._plan.datapath, ofp_port
+            self._network, self._plan.registry, self._plan.datapath, ofp_ports
         )
         self._emulated.build()
-        bridge_faults = BridgeFaults(self._network, self._plan.registry)
+        port_faults = PortFaults(self._network, self._plan.registry)
         cable_faults: dict[str, CableFaults] = {
-            segment.name: bridge_faults for segment in self._network.segments
+            segment.name: port_faults for segment in self._network.segments
         }
-        if self._controller:
-            client = ControllerClient(self._controller.api_port)
+        if injector:
+            client = ControllerClient(injector.api_port)
             client.wait_connected(self._network)
-            cable_faults |= dict.fromkeys(openflow, client)
+            cable_faults |= dict.fromkeys(self._segments_of(OPENFLOW), client)
         self._emulated.wait_forwarding(self._plan.interruption.check)
-        self._port_states = PortStateWatcher(self._network, self._on_port_state)
+        wait_forwarding(self._port_states.blocked, self._plan.interruption.check)
+        self._bridge_watcher = BridgeWatcher(self._port_states)
         carriers = self._watch_carriers(self._emulated)
         if self._plan.options.pcap:
             self._capture = Capture(self._folder.path, self._plan.registry.add_process)
@@ -177,19 +183,46 @@ class Repetition:
             self._on_process,
         )
 
-    def _start_controller(self) -> None:
+    def _segments_of(self, kind: str) -> list[str]:
+        return [segment.name for segment in self._network.segments if segment.kind == kind]
+
+    def _start_fault_injector(self) -> ControllerProcess | None:
+        """Start the controller of OpenFlow segments, where there are any."""
+        if not self._segments_of(OPENFLOW):
+            return None
         self._say("setup", "starting the controller")
-        registry = self._plan.registry
-        controller = ControllerProcess(
-            registry.run_dir / "controller.log", _controller_arguments(self._plan.options)
+        controller = self._start_controller("controller", _controller_arguments(self._plan.options))
+        self._plan.registry.add_tables(f"carplab_loss_{controller.pid}_")
+        return controller
+
+    def _start_spanning_tree(self) -> ControllerProcess | None:
+        """Start the controller of the segments with Ryu's spanning tree, where there are any."""
+        arguments = [
+            f"--spanning-tree={dpid}:{segment.forward_delay_s}"
+            for dpid, segment in enumerate(self._network.segments, start=1)
+            if segment.kind == RYU_STP
+        ]
+        if not arguments:
+            return None
+        self._say("setup", "starting the spanning tree's controller")
+        if self._plan.options.framework:
+            arguments += ["--framework", self._plan.options.framework]
+        controller = self._start_controller("spanning-tree", arguments)
+        controller.follow(
+            lambda said: self._port_states.note(said["monotonic_s"], said["port"], said["state"])
         )
-        self._controller = controller
+        return controller
+
+    def _start_controller(self, label: str, arguments: list[str]) -> ControllerProcess:
+        registry = self._plan.registry
+        controller = ControllerProcess(registry.run_dir / f"{label}.log", arguments)
+        self._controllers.append(controller)
         controller.start()
-        registry.add_process("controller", controller.pid)
-        registry.add_tables(f"carplab_loss_{controller.pid}_")
+        registry.add_process(label, controller.pid)
         controller.wait_ready()
         self._folder.write_run(controller=controller.framework)
         self._plan.interruption.check()
+        return controller
 
     def _watch_carriers(self, emulated: EmulatedNetwork) -> CarrierWatcher:
         self._carriers = CarrierWatcher(self._on_carrier)
@@ -329,8 +362,8 @@ class Repetition:
         if self._background_error:
             raise self._background_error
         _check_disk(self._folder.path)
-        if self._controller:
-            self._controller.check()
+        for controller in self._controllers:
+            controller.check()
         for carpd in self._carpds.values():
             carpd.check()
         if self._conntrackds:
@@ -343,12 +376,12 @@ class Repetition:
     def _stop(self) -> None:
         """End everything, the last one started first; what one leaves does not keep the others."""
         with contextlib.ExitStack() as last_first:
-            if self._controller:
-                last_first.callback(self._controller.stop)
+            for controller in self._controllers:
+                last_first.callback(controller.stop)
             if self._emulated:
                 last_first.callback(self._emulated.tear_down)
-            if self._port_states:
-                last_first.callback(self._port_states.stop)
+            if self._bridge_watcher:
+                last_first.callback(self._bridge_watcher.stop)
             if self._carriers:
                 last_first.callback(self._carriers.stop)
             if self._capture:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import ipaddress
 import random
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from carplab.emulation.machine import choose_datapath, try_kernel_datapath
 from carplab.emulation.nat import nat_commands
 from carplab.errors import CarplabError
 from carplab.network import (
-    OPENFLOW,
+    OPEN_VSWITCH_KINDS,
     Host,
     InterfaceAddress,
     Network,
@@ -41,12 +42,33 @@ RUN_DIR = Path("/run/carpd")
 PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
-class Switch(OVSSwitch):  # type: ignore[misc]
-    """An Open vSwitch bridge that carries the mark of the run it belongs to."""
+@dataclass(frozen=True)
+class ControllerAddress:
+    """Where a switch finds its controller, in the form in which Mininet wants to be told."""
 
-    def __init__(self, name: str, mark: str = "", **params: Any) -> None:
+    port: int
+    name: str = "c0"
+    protocol: str = "tcp"
+
+    def IP(self) -> str:  # noqa: N802 - Mininet's name
+        """Return the address: the controller runs on this machine."""
+        return "127.0.0.1"
+
+
+class Switch(OVSSwitch):  # type: ignore[misc]
+    """An Open vSwitch bridge that carries the mark of the run it belongs to.
+
+    Its controller listens on `ofp_port` here; without one it takes those that Mininet has.
+    """
+
+    def __init__(self, name: str, mark: str = "", ofp_port: int = 0, **params: Any) -> None:
         super().__init__(name, **params)
         self._mark = mark
+        self._ofp_port = ofp_port
+
+    def start(self, controllers: list[Any]) -> None:
+        """Make the bridge."""
+        super().start([ControllerAddress(self._ofp_port)] if self._ofp_port else controllers)
 
     def bridgeOpts(self) -> str:  # noqa: N802 - Mininet's name
         """Return the columns of the bridge's row: set in the transaction that creates it."""
@@ -110,8 +132,8 @@ class NetworkTopo(Topo):  # type: ignore[misc]
 
     `datapath` is "kernel" or "user"; `mark` goes onto the switches of Open vSwitch; `macs` gives
     the MAC address of each switch port and Linux bridge by its name, random ones where it is
-    silent. With `carpd`, a path, each
-    firewall runs that program, its configuration in `run_dir`.
+    silent; `ofp_ports` the port of the controller of each kind of segment. With `carpd`, a path,
+    each firewall runs that program, its configuration in `run_dir`.
     """
 
     def build(
@@ -120,15 +142,17 @@ class NetworkTopo(Topo):  # type: ignore[misc]
         datapath: str = KERNEL,
         mark: str = "",
         macs: dict[str, str] | None = None,
+        ofp_ports: Mapping[str, int] | None = None,
         carpd: str = "",
         run_dir: Path = RUN_DIR,
     ) -> None:
         """Called by Topo's constructor with the constructor's arguments."""
         macs = macs or {}
         for dpid, segment in enumerate(network.segments, start=1):
-            if segment.kind == OPENFLOW:
+            if segment.kind in OPEN_VSWITCH_KINDS:
                 options = {"dpid": f"{dpid:x}", "datapath": datapath, "mark": mark}
-                self.addSwitch(segment.name, cls=Switch, **options)
+                ofp_port = (ofp_ports or {}).get(segment.kind, 0)
+                self.addSwitch(segment.name, cls=Switch, ofp_port=ofp_port, **options)
             else:
                 self._add_bridges(segment, dpid, macs)
         for router in network.routers:

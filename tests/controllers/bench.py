@@ -196,7 +196,7 @@ class Controller:
         first_line = self.process.stdout.readline()
         if first_line:
             self.ready = json.loads(first_line)
-            self.ofp_port, self.api_port = self.ready["ofp_port"], self.ready["api_port"]
+            self.ofp_port, self.api_port = self.ready["ofp_port"], self.ready.get("api_port")
         return self
 
     def __exit__(

@@ -26,7 +26,7 @@ from carplab.emulation.controller import ControllerClient, ControllerProcess
 from carplab.emulation.probe import ProbeTraffic
 from carplab.emulation.registry import Registry
 from carplab.emulation.traffic import Endpoint
-from carplab.network import Network, as_plain, interface_name
+from carplab.network import OPENFLOW, Network, as_plain, interface_name
 from carplab.recording import Origin, RunFolder
 from topo.firewall_pair import firewall_pair
 
@@ -57,7 +57,7 @@ def forwarding_network(network: Network) -> Iterator[EmulatedNetwork]:
         controller.start()
         controller.wait_ready()
         datapath = machine.examine().datapath
-        emulated = EmulatedNetwork(network, registry, datapath, controller.ofp_port)
+        emulated = EmulatedNetwork(network, registry, datapath, {OPENFLOW: controller.ofp_port})
         emulated.build()
         ControllerClient(controller.api_port).wait_connected(network)
         for interface in network.router("fw1").interfaces:

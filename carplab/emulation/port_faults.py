@@ -1,10 +1,11 @@
-"""Faults on the cables of Linux bridges, made at the switch's end of the cable, as root.
+"""Faults on cables, made at the switch's end of the cable, as root, without a controller's help.
 
-The same requests as the controller takes for OpenFlow switches. A cable that is pulled is the
-switch's end set down: the machine loses its carrier and keeps its addresses and routes, and the
-bridge forgets what was behind the port and disables it. What vanishes on a whole cable is dropped
-by nftables at the switch's end, where the machine cannot see it: on ingress what comes from the
-machine, on egress what goes there.
+The same requests as the fault injector takes, for Linux bridges and for Ryu's spanning tree, which
+sets the bits of an OpenFlow port itself. A cable that is pulled is the switch's end set down: the
+machine loses its carrier and keeps its addresses and routes; the switch forgets what was behind the
+port and disables it. What vanishes on a whole cable is taken out at the switch's end, where the
+machine cannot see it: by nftables on egress what goes to the machine, on ingress what comes from
+it. Open vSwitch may read before ingress: there a flow drops it.
 """
 
 from __future__ import annotations
@@ -20,14 +21,19 @@ from typing import Any
 from carplab.emulation.controller import Effect
 from carplab.emulation.registry import Registry
 from carplab.errors import CarplabError
-from carplab.network import SNOOPING_STRICT, Network, port_name
+from carplab.network import RYU_STP, SNOOPING_STRICT, Network, Segment, port_name
 from carplab.scenario import BLACKHOLE, FLAP, LINK_DOWN, LOSS
 
 _COMMAND_DEADLINE_S = 5.0
+_COOKIE = "0xCA03"
+# To a device that does not exist: `drop` on egress tells the sender, and Open vSwitch's userspace
+# datapath then gives up the rest of the burst.
+_VANISH = f"fwd to {2**31 - 1}"
 
 
 @dataclass
 class _Fault:
+    switch: Segment
     port: str
     kind: str
     table: str
@@ -35,23 +41,25 @@ class _Fault:
     flapping: threading.Thread | None = None
 
 
-class BridgeFaults:
-    """Makes and lifts the faults of cables to Linux bridges."""
+class PortFaults:
+    """Makes and lifts the faults of cables to the switches that the fault injector has not."""
 
     def __init__(self, network: Network, registry: Registry) -> None:
         self._network = network
         self._faults: dict[int, _Fault] = {}
         self._numbers = itertools.count(1)
-        self._table_prefix = f"carplab_bridge_{os.getpid()}_"
+        self._table_prefix = f"carplab_port_{os.getpid()}_"
         registry.add_tables(self._table_prefix)
 
     def inject(self, kind: str, segment: str, host: str, **options: Any) -> Effect:
         """Put a fault on the cable between `segment` and `host`."""
         number = next(self._numbers)
-        fault = _Fault(port_name(segment, host), kind, f"{self._table_prefix}{number}")
+        switch = self._network.segment(segment)
+        table = f"{self._table_prefix}{number}"
+        fault = _Fault(switch, port_name(segment, host), kind, table)
         self._faults[number] = fault
         if kind in (LINK_DOWN, FLAP):
-            if self._network.segment(segment).kind == SNOOPING_STRICT:
+            if switch.kind == SNOOPING_STRICT:
                 _run(f"ip link set dev {fault.port} type bridge_slave mcast_flood off")
             _set_link(fault.port, "down")
         if kind == FLAP:
@@ -60,9 +68,9 @@ class BridgeFaults:
             )
             fault.flapping.start()
         if kind == BLACKHOLE:
-            _nft(_blackhole(fault, **options))
+            _swallow(fault, **options)
         if kind == LOSS:
-            _nft(_loss(fault, **options))
+            _lose(fault, **options)
         return Effect(time.monotonic(), {"id": number})
 
     def lift(self, identifier: int) -> Effect:
@@ -74,7 +82,10 @@ class BridgeFaults:
         if fault.kind in (LINK_DOWN, FLAP):
             _set_link(fault.port, "up")
         else:
-            _nft(f"delete table netdev {fault.table}")
+            _nft(f"add table netdev {fault.table}\ndelete table netdev {fault.table}")
+            if fault.switch.kind == RYU_STP:
+                flow = f"cookie={_COOKIE}/-1,in_port={fault.port}"
+                _run(f"ovs-ofctl -O OpenFlow13 del-flows {fault.switch.name} {flow}")
         return Effect(time.monotonic(), {"id": identifier})
 
 
@@ -91,27 +102,33 @@ def _set_link(port: str, state: str) -> None:
     _run(f"ip link set dev {port} {state}")
 
 
-def _blackhole(fault: _Fault, direction: str) -> str:
-    hooks = {"from_host": ("ingress",), "to_host": ("egress",), "both": ("ingress", "egress")}
-    return _ruleset(fault, hooks[direction], "drop")
+def _swallow(fault: _Fault, direction: str) -> None:
+    if direction != "from_host":
+        _nft(_ruleset(fault, "egress", _VANISH))
+    if direction == "to_host":
+        return
+    if fault.switch.kind == RYU_STP:
+        flow = f"cookie={_COOKIE},priority=65535,in_port={fault.port},actions=drop"
+        _run(f"ovs-ofctl -O OpenFlow13 add-flow {fault.switch.name} {flow}")
+    else:
+        _nft(_ruleset(fault, "ingress", "drop"))
 
 
-def _loss(fault: _Fault, percent: float) -> str:
+def _lose(fault: _Fault, percent: float) -> None:
     # numgen draws for each packet, in hundredths of a percent (nft(8)).
-    return _ruleset(fault, ("egress",), f"numgen random mod 10000 < {round(percent * 100)} drop")
+    drawn = f"numgen random mod 10000 < {round(percent * 100)}"
+    _nft(_ruleset(fault, "egress", f"{drawn} {_VANISH}"))
 
 
-def _ruleset(fault: _Fault, hooks: tuple[str, ...], rule: str) -> str:
-    chains = (
-        f"""
+def _ruleset(fault: _Fault, hook: str, rule: str) -> str:
+    return f"""
+        table netdev {fault.table} {{
             chain {hook} {{
                 type filter hook {hook} device "{fault.port}" priority 0; policy accept;
                 {rule}
             }}
-        """
-        for hook in hooks
-    )
-    return f"table netdev {fault.table} {{ {''.join(chains)} }}"
+        }}
+    """
 
 
 def _nft(script: str) -> None:
