@@ -9,6 +9,7 @@ The template says what it means in words and asks these for every number and ver
     {{ counted("C3", "stp", "openbsd") }}               10 of 10
     {{ verdict("C3", "stp", "openbsd") }}               reproduced
     {{ overall("C3") }}                                 only under: stp, loop
+    {{ conditions("C3") }}                              a list of its conditions
     {{ table("C3") }}, {{ figure("C3") }}               what was measured, and its figure
     {{ sides("stp") }}                                  both hosts' states side by side
     {{ lanes() }}                                       how several runs at once compare with one
@@ -43,16 +44,28 @@ from carplab.mail.verdicts import (
     read_verdicts,
     restored_shows,
 )
+from carplab.scenario import LINK_DOWN
+from topo.firewall_pair import SINGLE
 
 DOCUMENT = publish.PROJECT / "docs" / "the-mail.md"
 TEMPLATE = DOCUMENT.with_name(DOCUMENT.name + ".j2")
 FIGURES = "../results/reference/mail"
 
+_SENDERS = {
+    "server": "the server",
+    "client": "the client",
+    "echo": "the client, and echoed by the server",
+}
 _LENGTH_TITLES = {
     "outage_fault_s": "outage at the fault",
     "outage_repair_s": "outage at the repair",
     "split_s": "split at the repair",
     "recovery_s": "recovery",
+}
+_TEXT_TITLES = {
+    "C0": {"connection": "the connection"},
+    "C3": {"restored_shows": "restored interface"},
+    "C4": {"restored_shows": "restored interface"},
 }
 
 
@@ -93,6 +106,7 @@ class Numbers:
         """Return them by the names they have in the template."""
         return {
             "claim": claim,
+            "conditions": conditions,
             "counted": self.counted,
             "figure": figure,
             "lanes": self.lanes,
@@ -151,16 +165,15 @@ class Numbers:
         if not rows:
             raise CarplabError(f"nothing was measured of {identity}")
         shown = [name for name in LENGTHS if any(row[f"{name}_median"] for row in rows)]
-        is_pull = identity in ("C3", "C4")
+        texts = _TEXT_TITLES.get(identity, {})
         titles = ["condition", "dialect", "n", *(_LENGTH_TITLES[name] for name in shown)]
-        titles += ["lost packets", *(["restored interface"] if is_pull else []), "verdict"]
+        titles += ["lost packets", *texts.values(), "verdict"]
         lines = [titles, ["---"] * len(titles)]
         for row in rows:
             cells = [row["condition"], row["dialect"], row["n"]]
             cells += [_cell(row, name) for name in shown]
             cells.append(f"{row['packets_lost']} of {row['packets_sent']}")
-            cells += [row["restored_shows"]] if is_pull else []
-            lines.append([*cells, row["verdict"]])
+            lines.append([*cells, *(row[name] for name in texts), row["verdict"]])
         return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
     def lanes(self) -> str:
@@ -203,6 +216,21 @@ class Numbers:
         if not lengths_s:
             raise CarplabError(f"no run of {series} with {dialect} has a number {name}")
         return lengths_s
+
+
+def conditions(identity: str) -> str:
+    """Return the conditions of a claim as a list in Markdown: the network and what happens."""
+    chosen = claim(identity)
+    lines = []
+    for condition in chosen.conditions:
+        series = chosen.series(condition)
+        words = [] if series.design == SINGLE else [f"design {series.design}"]
+        words += [f"`--set {setting}`" for setting in series.settings]
+        place = f" of {series.host}, {series.segment}" if series.fault == LINK_DOWN else ""
+        words.append(f"{series.fault}{place}")
+        words += [f"TCP from {_SENDERS[series.stream]}"] if series.stream else []
+        lines.append(f"- `{condition}`: {', '.join(words)}")
+    return "\n".join(lines)
 
 
 def figure(identity: str) -> str:

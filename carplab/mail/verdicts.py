@@ -39,6 +39,7 @@ COLUMNS = (
     "verdict",
     *(f"{name}_{how}" for name in _LATER for how in _SPREAD),
     "restored_shows",
+    "connection",
 )
 
 Verdict = dict[str, str]
@@ -139,6 +140,7 @@ def _row(claim: Claim, condition: str, dialect: str, runs: Sequence[Facts]) -> V
     for name in _PACKETS:
         row[name] = str(sum(getattr(run, name) or 0 for run in finished))
     row["restored_shows"] = restored_shows(finished)
+    row["connection"] = connection(finished)
     return row
 
 
@@ -164,6 +166,21 @@ def restored_shows(runs: Sequence[Facts]) -> str:
     ]
     text = ", ".join([*told, ("then " if told else "") + states[-1]])
     return text if often == len(runs) else f"{text} ({often} of {len(runs)})"
+
+
+def connection(runs: Sequence[Facts]) -> str:
+    """Return what became of the TCP connections, the commonest first; empty without any."""
+    ends = Counter(_end(run) for run in runs if run.stream_ended)
+    told = [end if often == len(runs) else f"{end} ({often})" for end, often in ends.most_common()]
+    gaps_s = [run.stream_gap_fault_s for run in runs if run.stream_gap_fault_s is not None]
+    if gaps_s:
+        middle_s = statistics.median(gaps_s)
+        told.append(f"gap {middle_s:.2f} s ({min(gaps_s):.2f} to {max(gaps_s):.2f})")
+    return "; ".join(told)
+
+
+def _end(run: Facts) -> str:
+    return f"{run.stream_ended} at the {run.stream_broke}" if run.stream_broke else run.stream_ended
 
 
 # --- the file ---

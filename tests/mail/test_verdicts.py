@@ -9,6 +9,7 @@ from carplab.mail.claims import claim
 from carplab.mail.verdicts import (
     OVERALL,
     Count,
+    connection,
     find_row,
     find_verdicts,
     overall,
@@ -17,7 +18,7 @@ from carplab.mail.verdicts import (
     verdict,
     write_verdicts,
 )
-from tests.mail.made_up import BLOCKED, PLAIN, repeated
+from tests.mail.made_up import BLOCKED, PLAIN, STREAM, repeated
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,17 @@ def test_what_the_restored_interface_shows() -> None:
     assert restored_shows(often + seldom) == "BACKUP 3.00 s, then MASTER (7 of 10)"
     assert restored_shows(seldom) == "BACKUP"
     assert restored_shows(repeated(PLAIN, 2, restored_shows="")) == ""
+
+
+def test_what_became_of_the_connections() -> None:
+    alive = repeated(STREAM, 2, stream_ended="alive", stream_broke="", stream_gap_fault_s=3.1)
+    later = repeated(STREAM, 1, stream_broke="repair", stream_gap_fault_s=3.2)
+    assert connection(repeated(STREAM, 3)) == "reset at the fault"
+    assert connection(alive) == "alive; gap 3.10 s (3.10 to 3.10)"
+    assert connection([*alive, *later]) == (
+        "alive (2); reset at the repair (1); gap 3.10 s (3.10 to 3.20)"
+    )
+    assert connection(repeated(PLAIN, 2)) == ""
 
 
 def test_the_file_is_read_again() -> None:
