@@ -264,7 +264,9 @@ def spread_text(median_s: float, least_s: float, most_s: float) -> str:
 
 def _cell(row: Verdict, name: str) -> str:
     numbers = [row[f"{name}_{how}"] for how in ("median", "min", "max")]
-    return spread_text(*map(float, numbers)) if all(numbers) else "never"
+    if not all(numbers):
+        return "" if row["n"] == "0" else "never"
+    return spread_text(*map(float, numbers))
 
 
 def _known(run: Facts, name: str) -> Any:
