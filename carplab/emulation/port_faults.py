@@ -76,9 +76,7 @@ class PortFaults:
     def lift(self, identifier: int) -> Effect:
         """Take a fault away again."""
         fault = self._faults.pop(identifier)
-        if fault.flapping:
-            fault.lifted.set()
-            fault.flapping.join()
+        _end_flapping(fault)
         if fault.kind in (LINK_DOWN, FLAP):
             _set_link(fault.port, "up")
         else:
@@ -87,6 +85,17 @@ class PortFaults:
                 flow = f"cookie={_COOKIE}/-1,in_port={fault.port}"
                 _run(f"ovs-ofctl -O OpenFlow13 del-flows {fault.switch.name} {flow}")
         return Effect(time.monotonic(), {"id": identifier})
+
+    def stop(self) -> None:
+        """End what goes on by itself; the network is about to go, and its faults with it."""
+        for fault in self._faults.values():
+            _end_flapping(fault)
+
+
+def _end_flapping(fault: _Fault) -> None:
+    if fault.flapping:
+        fault.lifted.set()
+        fault.flapping.join()
 
 
 def _flap(fault: _Fault, start_s: float, period_s: float, count: int) -> None:

@@ -85,6 +85,7 @@ class Repetition:
         self._controllers: list[ControllerProcess] = []
         self._port_states = PortStates(self._network, self._on_port_state)
         self._bridge_watcher: BridgeWatcher | None = None
+        self._port_faults: PortFaults | None = None
         self._emulated: EmulatedNetwork | None = None
         self._carriers: CarrierWatcher | None = None
         self._capture: Capture | None = None
@@ -151,10 +152,10 @@ class Repetition:
             self._network, self._plan.registry, self._plan.datapath, ofp_ports
         )
         self._emulated.build()
-        port_faults = PortFaults(self._network, self._plan.registry)
-        cable_faults: dict[str, CableFaults] = {
-            segment.name: port_faults for segment in self._network.segments
-        }
+        self._port_faults = PortFaults(self._network, self._plan.registry)
+        cable_faults: dict[str, CableFaults] = dict.fromkeys(
+            (segment.name for segment in self._network.segments), self._port_faults
+        )
         if injector:
             client = ControllerClient(injector.api_port)
             client.wait_connected(self._network)
@@ -380,6 +381,8 @@ class Repetition:
                 last_first.callback(controller.stop)
             if self._emulated:
                 last_first.callback(self._emulated.tear_down)
+            if self._port_faults:
+                last_first.callback(self._port_faults.stop)
             if self._bridge_watcher:
                 last_first.callback(self._bridge_watcher.stop)
             if self._carriers:
