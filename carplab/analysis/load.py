@@ -112,16 +112,29 @@ class Run:
         return {place: key.host for place, key in most_frequent.items()}
 
     @property
+    def _traffic(self) -> Mapping[str, Any]:
+        return mapping(mapping(self.about.get("scenario")).get("traffic"))
+
+    @property
     def flow(self) -> Flow:
         """The main probe's client and server."""
-        traffic = mapping(mapping(self.about.get("scenario")).get("traffic"))
         client, server = DEFAULT_FLOW
-        return str(traffic.get("client", client)), str(traffic.get("server", server))
+        return str(self._traffic.get("client", client)), str(self._traffic.get("server", server))
+
+    @property
+    def has_ping(self) -> bool:
+        """Tell whether ping was to run; so it was where the run does not say."""
+        return self._traffic.get("ping_interval_s", 0) is not None
+
+    @property
+    def has_iperf(self) -> bool:
+        """Tell whether iperf was to run; so it was where the run does not say."""
+        return self._traffic.get("iperf", "") is not None
 
     @property
     def has_stream(self) -> bool:
-        """Tell whether a stream was asked for."""
-        return bool(mapping(mapping(self.about.get("scenario")).get("traffic")).get("stream"))
+        """Tell whether a stream was to run."""
+        return bool(self._traffic.get("stream"))
 
     @property
     def dialect(self) -> str:
@@ -171,12 +184,14 @@ def load_run(folder: Path) -> Run:
     """Read a run folder; CarplabError where it is none, or a file is not what its name says."""
     about = recording.read_run(folder)
     missing: list[str] = []
+    no_ping: list[str] = []
+    no_iperf: list[str] = []
+    no_stream: list[str] = []
     events = _table(folder, recording.EVENTS, missing, _EVENT_TEXTS)
     probe = _table(folder, recording.PROBE, missing)
-    ping = _table(folder, recording.PING, missing)
-    iperf = _table(folder, recording.IPERF, missing)
-    unasked: list[str] = []
-    stream = _table(folder, recording.STREAM, unasked)
+    ping = _table(folder, recording.PING, no_ping)
+    iperf = _table(folder, recording.IPERF, no_iperf)
+    stream = _table(folder, recording.STREAM, no_stream)
     further_probes = {
         flow: _in_time(_table(folder, recording.flow_table(*flow), missing), "sent_t_s")
         for flow in recording.find_flows(folder)
@@ -192,7 +207,10 @@ def load_run(folder: Path) -> Run:
         further_probes=further_probes,
         virtual_hosts=_virtual_hosts(about),
     )
-    return replace(run, missing=(*missing, *(unasked if run.has_stream else ())))
+    missing += no_ping if run.has_ping else []
+    missing += no_iperf if run.has_iperf else []
+    missing += no_stream if run.has_stream else []
+    return replace(run, missing=tuple(missing))
 
 
 def _table(

@@ -65,11 +65,11 @@ _WINDOWS = {
 
 
 def draw_timeline(run: Run, findings: Findings) -> Figure:
-    """Return the figure of a run; what was not recorded leaves an empty panel that says so."""
+    """Return the figure of a run; what is missing leaves an empty panel that says so."""
     with figure_style():
         bands = max(1, len(findings.tracks)) + (_SPLIT_BANDS if findings.splits else 0)
-        heights_in = [_BAND_IN * len(_WINDOWS) + 0.1, _BAND_IN * bands + 0.15, 1.5, 1.5]
-        heights_in += [0.9] if findings.stream else []
+        heights_in = [_BAND_IN * len(_WINDOWS) + 0.1, _BAND_IN * bands + 0.15]
+        heights_in += [1.5] * (run.has_ping + run.has_iperf) + [0.9] * (findings.stream is not None)
         layout = ConstrainedLayoutEngine(h_pad=0.06, hspace=0.02)
         figure = Figure(figsize=(WIDTH_IN, sum(heights_in) + 2.2), layout=layout)
         axes = figure.subplots(len(heights_in), 1, sharex=True, height_ratios=heights_in)
@@ -78,10 +78,13 @@ def draw_timeline(run: Run, findings: Findings) -> Figure:
         _draw_windows(axes[0], findings, start_s, end_s)
         _draw_states(axes[1], findings.tracks, start_s, end_s)
         _draw_splits(axes[1], findings, (start_s, end_s))
-        _draw_ping(axes[2], run.ping[run.ping["sent_t_s"].between(start_s, end_s)])
-        _draw_throughput(axes[3], run.iperf)
+        below = iter(axes[2:])
+        if run.has_ping:
+            _draw_ping(next(below), run.ping[run.ping["sent_t_s"].between(start_s, end_s)])
+        if run.has_iperf:
+            _draw_throughput(next(below), run.iperf)
         if findings.stream:
-            _draw_stream(axes[4], findings.stream, (start_s, end_s))
+            _draw_stream(next(below), findings.stream, (start_s, end_s))
         _draw_causes(axes, findings.causes, (start_s, end_s))
         _shade(axes[1:], findings.windows, end_s)
         axes[-1].xaxis.set_major_locator(MaxNLocator(12, steps=[1, 2, 5, 10]))

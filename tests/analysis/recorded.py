@@ -71,7 +71,7 @@ class Recording:
 
     `dead` are the times in which no packet sent passes, `lost` single sequence numbers that do not.
     `flows` are further probes, each with its own dead times. `silent` are the times in which
-    nothing of the stream is received; None leaves the stream out.
+    nothing of the stream is received; None leaves the stream out. `traffic` adds to run.json's.
     """
 
     end_s: float = 20.0
@@ -80,6 +80,7 @@ class Recording:
     lost: set[int] = field(default_factory=set)
     flows: dict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=dict)
     silent: list[tuple[float, float]] | None = None
+    traffic: dict[str, Any] = field(default_factory=dict)
     events: list[Row] = field(default_factory=list)
     network: dict[str, Any] = field(default_factory=network)
     settings: dict[str, Any] = field(default_factory=lambda: {"dialect": "openbsd"})
@@ -177,7 +178,10 @@ class Recording:
             "scenario": {
                 "network": self.network,
                 "faults": [],
-                "traffic": {"stream": None if self.silent is None else "server"},
+                "traffic": {
+                    "stream": None if self.silent is None else "server",
+                    **self.traffic,
+                },
                 "preferred": "fw1",
             },
             "machine": {"kernel": "6.1.0", "datapath": "netdev", "cpus": 2},

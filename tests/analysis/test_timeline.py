@@ -252,6 +252,19 @@ def test_what_is_missing_is_said_in_its_panel(tmp_path: Path) -> None:
         assert words in where
 
 
+def test_tools_that_were_left_out_have_no_panel(tmp_path: Path) -> None:
+    recording = cable_pull()
+    recording.traffic, recording.silent = {"ping_interval_s": None, "iperf": None}, []
+    folder = recording.write(tmp_path)
+    (folder / "ping.csv").unlink()
+    (folder / "iperf.csv").unlink()
+    run = load_run(folder)
+    assert run.missing == ()
+    panels = draw_timeline(run, find_windows(run)).axes
+    assert len(panels) == 3
+    assert "stream" in panels[-1].get_ylabel()
+
+
 def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
     recording = Recording(outcome="interrupted")
     title = draw(recording, tmp_path).get_suptitle()
