@@ -266,7 +266,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     controller = parser.add_argument_group("the controller")
     controller.add_argument("--framework", default="", help="ryu or os-ken (what is installed)")
     controller.add_argument(
-        "--ofp-port", type=int, default=0, metavar="PORT", help="for the OpenFlow switches (a free one)"
+        "--ofp-port", type=int, default=0, metavar="PORT", help="for the switches (a free one)"
     )
     controller.add_argument(
         "--api-port", type=int, default=0, metavar="PORT", help="for the HTTP API (a free one)"
