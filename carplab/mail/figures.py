@@ -172,12 +172,16 @@ def _draw_row(
     axes: Axes, row: int, points: Sequence[tuple[float | None, bool]], never: float
 ) -> None:
     """Draw the points of a row: the numbers, and whether each bears the claim out."""
+    drawn: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for (number, borne), offset in zip(points, _offsets(len(points)), strict=True):
+        look = "D" if number is None else "o", BLACK if borne else "white"
+        place = never if number is None else number, row + offset
+        drawn.setdefault(look, []).append(place)
+    for (marker, colour), places in drawn.items():
         axes.plot(
-            never if number is None else number, row + offset,
-            "o" if number is not None else "D", markersize=3.8,
-            markerfacecolor=BLACK if borne else "white", markeredgecolor=BLACK,
-            markeredgewidth=0.8, zorder=3, clip_on=False,
+            *zip(*places, strict=True), marker, linestyle="", markersize=3.8,
+            markerfacecolor=colour, markeredgecolor=BLACK, markeredgewidth=0.8, zorder=3,
+            clip_on=False,
         )  # fmt: skip
     known = [number for number, _ in points if number is not None]
     if known:

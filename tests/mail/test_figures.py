@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from matplotlib.axes import Axes
 
 from carplab.mail.claims import CLAIMS, claim
 from carplab.mail.figures import PANELS, draw_claim, draw_figures
@@ -15,12 +16,13 @@ from tests.analysis.recorded import blocked_port
 from tests.mail.made_up import BLOCKED, PLAIN, STREAM, repeated
 
 
-def points(axes: object) -> list[tuple[float, str, bool]]:
+def points(axes: Axes) -> list[tuple[float, str, bool]]:
     """Return x, marker and whether it is filled, of every point."""
-    lines = [line for line in axes.lines if line.get_marker() in ("o", "D")]  # type: ignore[attr-defined]
     return [
-        (float(line.get_xdata()[0]), line.get_marker(), line.get_markerfacecolor() != "white")
-        for line in lines
+        (float(x), line.get_marker(), line.get_markerfacecolor() != "white")
+        for line in axes.lines
+        if line.get_marker() in ("o", "D")
+        for x in line.get_xdata()
     ]
 
 
