@@ -253,7 +253,7 @@ class Repetition:
         while not self._states.has_settled():
             if time.monotonic() > deadline_s:
                 raise CarplabError(
-                    f"the network has not settled until {goal}: {self._states.describe()}"
+                    f"the network has not settled, which is when {goal}: {self._states.describe()}"
                 )
             self._wait_until(time.monotonic() + POLL_S)
 

@@ -303,6 +303,6 @@ def test_network_that_does_not_settle(tmp_path: Path) -> None:
     ]
     with running(*words) as cli:
         assert cli.wait() == 1
-    assert "has not settled with fw1 as MASTER everywhere" in cli.lines[-1]
+    assert "has not settled, which is when fw1 is MASTER everywhere" in cli.lines[-1]
     assert "fw2 MASTER on outside" in cli.lines[-1]
     assert left_behind() == []
