@@ -16,7 +16,7 @@ from typing import Any
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 RECORD = Path("/run/carplab/record.json")
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 # advbase 0 makes intervals of 1/8 and 1/4 s: OpenBSD's fast timers keep the tests short.
 SHORT_EXPERIMENT = '''
