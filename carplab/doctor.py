@@ -34,7 +34,7 @@ PROGRAMS: tuple[tuple[str, bool, str, str], ...] = (
     ("ethtool", True, "switching off checksum offload on the userspace datapath", SETUP),
     ("nft", False, "the fault `loss`, and firewalls with NAT", SETUP),
     ("conntrack", False, "crashes of firewalls with NAT", SETUP),
-    ("conntrackd", False, "firewalls that share their connections (nat=synced)", SETUP),
+    ("conntrackd", False, "firewalls that share their connections (nat=synced, committed)", SETUP),
     ("tcpdump", False, "captures with --pcap", SETUP),
     ("ucarp", False, "tests of carpd against another CARP", SETUP),
     # Its package starts a service, which would act on the machine itself.

@@ -49,8 +49,9 @@ OPEN_VSWITCH_KINDS = (OPENFLOW, RYU_STP)  # the others are Linux bridges
 SPANNING_TREE_KINDS = (STP, RYU_STP, LOOP)  # their ports pass no frames for 2 forward delays
 DEFAULT_FORWARD_DELAY_S = 15  # IEEE 802.1D
 FORWARD_DELAYS_S = range(2, 31)  # what Linux takes; 802.1D itself begins at 4
-NO_NAT, STATIC_NAT, SYNCED_NAT = "none", "static", "synced"
-NATS = (NO_NAT, STATIC_NAT, SYNCED_NAT)
+NO_NAT, STATIC_NAT, SYNCED_NAT, COMMITTED_NAT = "none", "static", "synced", "committed"
+NATS = (NO_NAT, STATIC_NAT, SYNCED_NAT, COMMITTED_NAT)
+SHARED_NATS = (SYNCED_NAT, COMMITTED_NAT)  # conntrackd tells the other firewall of connections
 SYNC = "sync"
 OUTSIDE = "outside"  #: the segment on whose far side NAT shows the virtual address only
 SYNC_ADDRESSES = (IPv4Interface("10.0.3.11/24"), IPv4Interface("10.0.3.12/24"))
@@ -112,8 +113,9 @@ class Router:
     """A machine that forwards and runs carpd; everything but the interfaces holds for all of it.
 
     nat: "none"; "static" translates the inside's addresses to the outside's virtual address;
-    "synced" also shares the connections with the other firewall. tcp_loose: a connection met in its
-    middle is taken up (nf_conntrack_tcp_loose).
+    "synced" also puts the connections into the other firewall's kernel, "committed" into a cache
+    there, which goes into the kernel when that firewall becomes MASTER. tcp_loose: a connection met
+    in its middle is taken up (nf_conntrack_tcp_loose).
     """
 
     name: str
@@ -548,7 +550,6 @@ def _check_links(network: Network) -> None:
 
 
 def _check_nat(network: Network) -> None:
-    synced = [router.name for router in network.routers if router.nat == SYNCED_NAT]
     for router in network.routers:
         if router.nat not in NATS:
             raise UsageError(
@@ -560,15 +561,17 @@ def _check_nat(network: Network) -> None:
                 f"nat={router.nat} needs a virtual host of {router.name} on a segment called "
                 f"{OUTSIDE!r}: its address is what the outside sees"
             )
-    if not synced:
+    shared = [router.nat for router in network.routers if router.nat in SHARED_NATS]
+    if not shared:
         return
-    if len(network.routers) != 2 or len(synced) != 2:
+    alike = [router.name for router in network.routers if router.nat == shared[0]]
+    if len(network.routers) != 2 or len(alike) != 2:
         raise UsageError(
-            f"nat={SYNCED_NAT} needs exactly two firewalls, both with it: the network has "
-            f"{len(network.routers)}, {_listed(synced)} with it"
+            f"nat={shared[0]} needs exactly two firewalls, both with it: the network has "
+            f"{len(network.routers)}, {_listed(alike)} with it"
         )
     if not any(link.name == SYNC for link in network.links):
-        raise UsageError(f"nat={SYNCED_NAT} needs a link called {SYNC!r} between the firewalls")
+        raise UsageError(f"nat={shared[0]} needs a link called {SYNC!r} between the firewalls")
 
 
 def with_sync_link(network: Network) -> Network:
@@ -593,12 +596,12 @@ def apply_settings(network: Network, settings: Iterable[str]) -> Network:
     KEY is a setting's name, with the machine, the segment or both in front where it is meant for
     those only: `advbase=2`, `fw2.advskew=100`, `outside.password=x`, `fw1.outside.password=x`. A
     segment means all cables to it, `outside/2` the second ones. A segment's own settings are
-    `segment.outside=stp` and `segment.outside.forward_delay=2`. With nat=synced the firewalls get
-    their sync link. UsageError names what there is when a part is unknown.
+    `segment.outside=stp` and `segment.outside.forward_delay=2`. With nat=synced or committed the
+    firewalls get their sync link. UsageError names what there is when a part is unknown.
     """
     for setting in settings:
         network = _apply_setting(network, setting)
-    if len(network.routers) == 2 and any(each.nat == SYNCED_NAT for each in network.routers):
+    if len(network.routers) == 2 and any(each.nat in SHARED_NATS for each in network.routers):
         network = with_sync_link(network)
     validate(network)
     return network

@@ -146,8 +146,9 @@ def test_kind_of_a_segment() -> None:
         ),
         ("outside.virtual_address=10.0.1.12", "10.0.1.12 of fw1 is also the address of fw2"),
         ("fw1.outside.virtual_address=10.0.1.2", "on outside use vhid 1 for different addresses"),
-        ("nat=maybe", "'maybe' in .* is no value for nat: none, static, synced are possible"),
+        ("nat=maybe", "'maybe' in .* is no value for nat: none, static, synced, committed are"),
         ("fw1.nat=synced", "nat=synced needs exactly two firewalls, both with it.* fw1 with it"),
+        ("fw2.nat=committed", "nat=committed needs exactly two firewalls, both .* fw2 with it"),
         ("tcp_loose=2", "no value for tcp_loose: yes or no is expected"),
         ("outside.nat=static", "nat belongs to a whole firewall: leave 'outside' out"),
         ("bulk_hold=long", "no value for bulk_hold: a number of seconds is expected"),
@@ -198,12 +199,18 @@ def test_extensions_that_exclude_each_other() -> None:
         apply_settings(firewall_pair(), ["demotion_first=yes", "demote_until_settled=heard"])
 
 
-def test_synced_nat_brings_its_sync_link_to_exactly_two_firewalls() -> None:
-    network = apply_settings(firewall_pair(), ["nat=synced"])
+@pytest.mark.parametrize("nat", ["synced", "committed"])
+def test_shared_nat_brings_its_sync_link_to_exactly_two_firewalls(nat: str) -> None:
+    network = apply_settings(firewall_pair(), [f"nat={nat}"])
     assert network.links == firewall_pair(sync=True).links
-    assert apply_settings(firewall_pair(sync=True), ["nat=synced"]).links == network.links
-    with pytest.raises(UsageError, match=r"needs exactly two firewalls.* the network has 3"):
-        apply_settings(firewall_pair(3), ["nat=synced"])
+    assert apply_settings(firewall_pair(sync=True), [f"nat={nat}"]).links == network.links
+    with pytest.raises(UsageError, match=rf"nat={nat} needs exactly two .* the network has 3"):
+        apply_settings(firewall_pair(3), [f"nat={nat}"])
+
+
+def test_firewalls_that_share_their_connections_do_so_alike() -> None:
+    with pytest.raises(UsageError, match=r"nat=committed needs .*, both with it.* fw1 with it"):
+        apply_settings(firewall_pair(), ["fw1.nat=committed", "fw2.nat=synced"])
 
 
 def test_settings_of_several_cables_and_of_one() -> None:

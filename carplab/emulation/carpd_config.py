@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from carplab.emulation.conntrackd_config import announce_command
-from carplab.network import SYNCED_NAT, FailoverSet, Interface, Router, VirtualHost, interface_name
+from carplab.emulation.conntrackd_config import hooks
+from carplab.network import FailoverSet, Interface, Router, VirtualHost, interface_name
 
 DEFAULT_GROUPS = VirtualHost(1, ()).groups
 
@@ -42,9 +42,9 @@ def _extras(router: Router, run_dir: Path) -> list[str]:
         (f"demote_until_settled = {_text(settled.value if settled else '')}", settled),
         (f"bulk_hold = {extensions.bulk_hold_s}", extensions.bulk_hold_s),
         ("demotion_first = true", extensions.demotion_first),
-        (f"on_master = {_list(announce_command(router, run_dir))}", router.nat == SYNCED_NAT),
     ]
-    return [line for line, wanted in extras if wanted]
+    lines = [line for line, wanted in extras if wanted]
+    return lines + [f"{hook} = {_list(words)}" for hook, words in hooks(router, run_dir).items()]
 
 
 def _failover_set(router: Router, failover_set: FailoverSet) -> str:

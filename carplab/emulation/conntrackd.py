@@ -15,7 +15,7 @@ from carplab.emulation.mininet_network import EmulatedNetwork
 from carplab.emulation.registry import Registry
 from carplab.emulation.words import last_words
 from carplab.errors import CarplabError
-from carplab.network import SYNCED_NAT, Network, Router
+from carplab.network import SHARED_NATS, Network, Router
 
 START_DEADLINE_S = 5.0
 STOP_DEADLINE_S = 3.0
@@ -29,7 +29,7 @@ class Conntrackds:
         self._daemons = {
             router.name: Conntrackd(network, emulated, registry, router)
             for router in network.routers
-            if router.nat == SYNCED_NAT
+            if router.nat in SHARED_NATS
         }
 
     def start_all(self) -> None:

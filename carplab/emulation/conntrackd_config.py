@@ -1,19 +1,25 @@
 """conntrackd's configuration: what pfsync does on BSD, each firewall knows the other's connections.
 
 Each firewall's conntrackd tells the other of every connection over the sync link (FTFW: with
-acknowledgements and retransmissions), and the other puts it into its kernel at once, as pfsync
-does (DisableExternalCache). The common way, Debian's too (primary-backup.sh in conntrackd's
-examples), keeps it in a cache outside of the kernel, and a firewall commits that cache when it has
-become MASTER. That comes too late for a server that pushes: for the 10 to 20 ms until the commit
-the firewall answers what comes to the virtual address with a reset. Where it had been down and
-became MASTER outside before inside, 2 connections of 2 broke so.
+acknowledgements and retransmissions). With nat=synced the other puts it into its kernel at once, as
+pfsync does (DisableExternalCache). nat=committed is the common way, Debian's too (primary-backup.sh
+in conntrackd's examples): the other keeps it in a cache outside of the kernel, and commits that
+cache when it has become MASTER (-c).
+
+That is late for a server that pushes. Until the commit, 10 to 20 ms and more, the kernel answers
+what comes to the virtual address with a reset: 6 connections of 6 broke so within two promotions
+with short timers. Neither nf_conntrack_tcp_be_liberal mends it (it has but out-of-window segments
+of a known connection pass, and here none is known) nor a request for all connections before the
+promotion (-n): they are in the cache by then. Dropping such packets does, and TCP sends them again:
+:mod:`carplab.emulation.nat`.
 
 Of that script's other steps a firewall that becomes MASTER takes two: conntrackd has to be told to
 look at the kernel's table (-R), since it passes over the connections that it put there itself, and
 then to send them all (-B). Without that, a firewall that boots, and asks for all connections
-(StartupResync), would not hear of those that the other one has taken over. Left out are the flush
-of caches, of which there are none, and what a BACKUP does there: what its request for all
-connections would bring comes with the bulk send, its shortened timeouts are longer than a run.
+(StartupResync), would not hear of those that the other one has taken over. Left out is the flush of
+caches: with nat=synced there are none, and conntrackd refuses it while it commits. What a BACKUP
+does there, to shorten its kernel's timeouts (-t) and to ask for all connections (-n), is for
+nat=committed only: with nat=synced its kernel's connections are the other firewall's.
 """
 
 from __future__ import annotations
@@ -21,9 +27,13 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from carplab.network import SYNC, Network, Router, interface_name
+from carplab.network import COMMITTED_NAT, SYNC, SYNCED_NAT, Network, Router, interface_name
 
 PORT = 3780
+_STEPS = {
+    SYNCED_NAT: {"on_master": "RB"},
+    COMMITTED_NAT: {"on_master": "cRB", "on_backup": "tn"},
+}
 
 
 def configuration_file(router: Router, run_dir: Path) -> Path:
@@ -31,10 +41,16 @@ def configuration_file(router: Router, run_dir: Path) -> Path:
     return run_dir / f"{router.name}-conntrackd.conf"
 
 
-def announce_command(router: Router, run_dir: Path) -> list[str]:
-    """Return what a firewall does that becomes MASTER: it now speaks for all connections."""
+def hooks(router: Router, run_dir: Path) -> dict[str, list[str]]:
+    """Return the commands that this firewall's carpd runs at a change of state, by their setting.
+
+    What each letter asks conntrackd to do is in conntrackd(8).
+    """
     client = f"conntrackd -C {shlex.quote(str(configuration_file(router, run_dir)))}"
-    return ["sh", "-c", f"{client} -R && {client} -B"]
+    return {
+        hook: ["sh", "-c", " && ".join(f"{client} -{letter}" for letter in letters)]
+        for hook, letters in _STEPS.get(router.nat, {}).items()
+    }
 
 
 def render(network: Network, router: Router, run_dir: Path) -> str:
@@ -56,7 +72,7 @@ def render(network: Network, router: Router, run_dir: Path) -> str:
 Sync {{
     Mode FTFW {{
         StartupResync yes
-        DisableExternalCache yes
+        DisableExternalCache {"yes" if router.nat == SYNCED_NAT else "no"}
     }}
     UDP {{
         IPv{own.version}_address {own.ip}

@@ -10,13 +10,29 @@ to no connection is then one for the virtual address itself, and the firewall's 
 with a reset. What connection tracking finds invalid (outside of the connection's window, or from
 the middle of an unknown one where tcp_loose is off) is dropped, as pf does: from inside it would
 leave untranslated, since only the first packet of a connection looks at the rules.
+
+Where the other firewall's connections are committed at a promotion only (nat=committed), there is a
+time when packets for them are already sent here and the kernel does not know them yet. Those from
+outside are for the virtual address itself then: the firewall drops what is TCP of an unknown
+connection without being its first segment, where it would answer with a reset.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from carplab.network import NO_NAT, OUTSIDE, Network, Prefix, Router, interface_name
+from carplab.network import (
+    COMMITTED_NAT,
+    NO_NAT,
+    OUTSIDE,
+    Network,
+    Prefix,
+    Router,
+    interface_name,
+)
+
+# What begins a TCP connection has SYN without ACK.
+_NO_SYN = "ct state new tcp flags & (syn | ack) != syn"
 
 
 def nat_commands(network: Network, router: Router) -> list[str]:
@@ -35,8 +51,9 @@ def ruleset(network: Network, router: Router) -> str:
         f"oifname {_set(names)} {family} saddr {_set(inside)} snat {family} to {address};"
         for family, inside, address in _translations(network, router)
     )
+    own = f"chain own {{ type filter hook input priority filter; {_NO_SYN} drop; }}; "
     return (
-        "table inet carplab { "
+        f"table inet carplab {{ {own if router.nat == COMMITTED_NAT else ''}"
         "chain check { type filter hook prerouting priority filter; ct state invalid drop; }; "
         f"chain postrouting {{ type nat hook postrouting priority srcnat; {rules} }}; }}"
     )

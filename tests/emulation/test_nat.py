@@ -15,7 +15,7 @@ import pytest
 
 from carplab.cli import main
 from carplab.emulation.conntrackd import Conntrackds
-from carplab.emulation.conntrackd_config import announce_command, render
+from carplab.emulation.conntrackd_config import hooks, render
 from carplab.emulation.mininet_network import EmulatedNetwork
 from carplab.emulation.nat import nat_commands, ruleset
 from carplab.emulation.registry import Registry
@@ -57,6 +57,14 @@ def test_each_family_is_translated_to_its_own_virtual_address() -> None:
     assert "ip6 saddr { fd00:2::/64 } snat ip6 to fd00:1::1;" in rules
 
 
+@pytest.mark.parametrize("nat", ["static", "synced", "committed"])
+def test_what_is_not_committed_yet_gets_no_reset(nat: str) -> None:
+    network = apply_settings(firewall_pair(), [f"nat={nat}"])
+    rules = ruleset(network, network.router("fw1"))
+    quiet = "hook input priority filter; ct state new tcp flags & (syn | ack) != syn drop;"
+    assert (quiet in rules) == (nat == "committed")
+
+
 def test_nat_needs_an_outside() -> None:
     network = apply_settings(firewall_pair(), ["nat=static"])
     renamed = Network(
@@ -77,7 +85,24 @@ def test_conntrackd_knows_the_link_and_passes_over_what_is_the_firewalls_own(
     ignored = text.partition("Address Ignore {")[2]
     for address in ("10.0.3.11", "10.0.3.12", "10.0.1.12", "10.0.2.12"):
         assert f"IPv4_address {address}\n" in ignored
-    assert announce_command(router, tmp_path)[-1].count(f"{tmp_path}/fw2-conntrackd.conf") == 2
+    assert "DisableExternalCache yes" in text
+
+
+def test_conntrackd_is_asked_for_its_cache_only_where_there_is_one(tmp_path: Path) -> None:
+    def asked(nat: str) -> dict[str, list[str]]:
+        network = apply_settings(firewall_pair(), [f"nat={nat}"])
+        commands = hooks(network.router("fw2"), tmp_path)
+        client = f"conntrackd -C {tmp_path}/fw2-conntrackd.conf "
+        return {
+            hook: [each.removeprefix(client) for each in words[-1].split(" && ")]
+            for hook, words in commands.items()
+        }
+
+    assert asked("none") == asked("static") == {}
+    assert asked("synced") == {"on_master": ["-R", "-B"]}
+    assert asked("committed") == {"on_master": ["-c", "-R", "-B"], "on_backup": ["-t", "-n"]}
+    network = apply_settings(firewall_pair(), ["nat=committed"])
+    assert "DisableExternalCache no" in render(network, network.router("fw2"), tmp_path)
 
 
 # --- conntrackd itself, in two namespaces joined by a link ---
@@ -168,7 +193,7 @@ def test_a_connection_is_in_the_other_kernel_and_comes_back_after_a_crash(
     firewalls.run("fw1", "conntrack", "--flush")
     assert TRANSLATED not in firewalls.connections("fw1")
     assert TRANSLATED in firewalls.connections("fw2")
-    firewalls.run("fw2", *announce_command(network.router("fw2"), tmp_path))  # it is MASTER now
+    firewalls.run("fw2", *hooks(network.router("fw2"), tmp_path)["on_master"])  # MASTER now
 
     conntrackds.start("fw1")
     wait_for("fw1 hears of it", lambda: TRANSLATED in firewalls.connections("fw1"))
@@ -236,7 +261,9 @@ if __name__ == "__main__":
 
 @pytest.mark.root
 @pytest.mark.mininet
-@pytest.mark.parametrize(("nat", "survives"), [("static", False), ("synced", True)])
+@pytest.mark.parametrize(
+    ("nat", "survives"), [("static", False), ("synced", True), ("committed", True)]
+)
 def test_only_shared_connections_outlive_a_crash(tmp_path: Path, nat: str, survives: bool) -> None:
     experiment = write_experiment(tmp_path, CRASH)
     out = tmp_path / "results"
