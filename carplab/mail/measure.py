@@ -76,8 +76,15 @@ def measure(jobs: Sequence[Job], results: Path, lanes: int, say: Say) -> Progres
     progress.left_s = sum(job.expected_s for job in missing)
     say(f"{progress.done} of {len(jobs)} repetitions are there; {progress.left()} to go")
     if missing:
-        with contextlib.closing(_Crew(missing, results, progress, say)) as crew:
+        crew = _Crew(missing, results, progress, say)
+        try:
             crew.work(min(lanes, len(missing)))
+        except KeyboardInterrupt:
+            crew.close()
+            say(f"stopped with {progress.done} of {len(jobs)}: the same command goes on from here")
+            raise
+        finally:
+            crew.close()
     return progress
 
 

@@ -136,16 +136,19 @@ def test_interrupted_it_ends_what_runs_and_keeps_what_is_done(
 
     lanes.act = staticmethod(block)  # type: ignore[assignment]
 
-    def interrupt_after_the_first(line: str) -> None:
-        if line.startswith("[1/9]"):
-            monkey.set()
+    said: list[str] = []
 
-    monkey = threading.Event()
+    def interrupt_after_the_first(line: str) -> None:
+        said.append(line)
+        if line.startswith("[1/9]"):
+            first_done.set()
+
+    first_done = threading.Event()
     original = module.time.sleep
 
     def sleep(seconds: float) -> None:
         original(0.01)
-        if monkey.is_set():
+        if first_done.is_set():
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
@@ -153,6 +156,7 @@ def test_interrupted_it_ends_what_runs_and_keeps_what_is_done(
         with pytest.raises(KeyboardInterrupt):
             measure(JOBS, tmp_path, 2, interrupt_after_the_first)
     assert FakeLane.open == 0
+    assert said[-1] == "stopped with 1 of 9: the same command goes on from here"
     assert [job for job in JOBS if job.is_done(tmp_path)] == JOBS[:1]
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
