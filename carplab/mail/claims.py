@@ -192,6 +192,8 @@ CLAIMS = (
             "static-cable": "c0-static-cable",
             "synced-crash": "c0-synced-crash",
             "synced-cable": "c0-synced-cable",
+            "committed-crash": "c0-committed-crash",
+            "committed-cable": "c0-committed-cable",
             "none-crash": "c0-none-crash",
             "none-cable": "c0-none-cable",
             "server-strict": "c0-server-strict",

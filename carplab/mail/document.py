@@ -69,9 +69,10 @@ _TEXT_TITLES = {
 }
 
 
-def build_document(target: Path = DOCUMENT) -> None:
-    """Write the document anew."""
-    publish.write(target, render(publish.read_text(TEMPLATE)).encode())
+def build_document() -> Path:
+    """Write the document anew, and return where it is."""
+    publish.write(DOCUMENT, render(publish.read_text(TEMPLATE)).encode())
+    return DOCUMENT
 
 
 def render(template: str, folder: Path = publish.PUBLISHED) -> str:

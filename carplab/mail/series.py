@@ -111,6 +111,8 @@ SERIES = (
     replace(
         _STREAM, name="c0-synced-cable", settings=("nat=synced",), dialects=ALL, fault=LINK_DOWN
     ),
+    replace(_STREAM, name="c0-committed-crash", settings=("nat=committed",)),
+    replace(_STREAM, name="c0-committed-cable", settings=("nat=committed",), fault=LINK_DOWN),
     replace(_STREAM, name="c0-none-crash", settings=("nat=none",), dialects=ALL),
     replace(_STREAM, name="c0-none-cable", settings=("nat=none",), dialects=ALL, fault=LINK_DOWN),
     replace(_STREAM, name="c0-server-strict", settings=("nat=static", _STRICT)),
