@@ -24,7 +24,7 @@ from carplab.mail.verdicts import group
 WIDTH_IN = 11.0
 ROW_IN = 0.21
 HEAD_IN = 1.35
-LINEAR_BELOW = 0.1  # the axes are logarithmic above this, where 0.4 s stands beside 30 s
+LONG = 20  # times `least`: then the axis is logarithmic, so that 0.4 s can stand beside 30 s
 TICKS = (0, 0.1, 0.3, 1, 3, 10, 30, 100, 1000, 10000)
 KEY = ("the run bears the claim out", "the run avoids the split")
 _SPREAD = 0.24  # of a row, so that equal points show as several
@@ -37,13 +37,15 @@ Rows = Sequence[tuple[str, str, Sequence[Facts]]]
 class Panel:
     """A column of points. `never`: what the number's absence means, None to leave such runs out.
 
-    `band`: what the claim asks for, from and to.
+    `band`: what the claim asks for, from and to. `least`: the axis is linear up to this, and where
+    the numbers are far beyond it, logarithmic from there on.
     """
 
     title: str
     number: Callable[[Facts], float | None]
     never: str | None = None
     band: tuple[float, float] | None = None
+    least: float = 0.1
 
 
 def _worst_flow(run: Facts) -> float | None:
@@ -55,6 +57,8 @@ _OUTAGE_FAULT = Panel("outage at the fault, s", lambda run: run.outage_fault_s)
 _OUTAGE_REPAIR = Panel("outage at the repair, s", lambda run: run.outage_repair_s)
 _SPLIT = Panel("split at the repair, s", lambda run: run.split_repair_s)
 _RECOVERY = Panel("recovery after the repair, s", lambda run: run.recovery_s, "never")
+
+_LOST = Panel("packets lost", lambda run: run.packets_lost, least=1)
 
 PANELS: Mapping[str, tuple[Panel, ...]] = {
     "C0": (
@@ -74,11 +78,11 @@ PANELS: Mapping[str, tuple[Panel, ...]] = {
         _OUTAGE_REPAIR,
     ),
     "C5": (
-        Panel("packets lost, all flows", lambda run: run.packets_lost),
-        Panel("packets lost, worst flow", _worst_flow),
+        Panel("packets lost, all flows", lambda run: run.packets_lost, least=1),
+        Panel("packets lost, worst flow", _worst_flow, least=1),
         _OUTAGE_FAULT,
     ),
-    "C6": (_OUTAGE_FAULT, _OUTAGE_REPAIR, Panel("packets lost", lambda run: run.packets_lost)),
+    "C6": (_OUTAGE_FAULT, _OUTAGE_REPAIR, _LOST),
     "cure": (_OUTAGE_FAULT, _OUTAGE_REPAIR, _SPLIT, _RECOVERY),
 }
 
@@ -135,14 +139,14 @@ def _label_rows(axes: Axes, rows: Rows) -> None:
 def _draw_panel(axes: Axes, panel: Panel, claim: Claim, rows: Rows) -> None:
     numbers = [panel.number(run) for _, _, runs in rows for run in runs]
     longest = max([number for number in numbers if number is not None], default=0.0)
-    longest = max(longest, *(panel.band or (0.0,)), LINEAR_BELOW)
-    is_long = longest > 20 * LINEAR_BELOW
+    longest = max(longest, *(panel.band or (0.0,)), panel.least)
+    is_long = longest > LONG * panel.least
     if is_long:
-        axes.set_xscale("symlog", linthresh=LINEAR_BELOW, linscale=0.4)
+        axes.set_xscale("symlog", linthresh=panel.least, linscale=0.4)
         axes.xaxis.set_minor_locator(NullLocator())
     end, never = (longest * 1.6, longest * 3) if is_long else (longest * 1.1, longest * 1.25)
     steps = TICKS if is_long else MaxNLocator(5).tick_values(0, longest)
-    ticks = [float(tick) for tick in steps if 0 <= tick <= end]
+    ticks = [float(tick) for tick in steps if tick == 0 or panel.least <= tick <= end]
     if panel.band:
         axes.axvspan(*panel.band, facecolor=PALE_BLUE, edgecolor=GREY, linestyle=":", zorder=0)
     for number, (_, _, runs) in enumerate(rows):
@@ -153,7 +157,7 @@ def _draw_panel(axes: Axes, panel: Panel, claim: Claim, rows: Rows) -> None:
         ticks, labels = [*ticks, never], [*labels, panel.never]
         end = never * (1.4 if is_long else 1.1)
     axes.set_xticks(ticks, labels)
-    axes.set_xlim(-0.05 * (LINEAR_BELOW if is_long else end), end)
+    axes.set_xlim(-0.05 * (panel.least if is_long else end), end)
     axes.set_title(panel.title, loc="left", fontsize=9.5, fontweight="bold")
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", labelsize=8.5)
