@@ -213,7 +213,7 @@ CLAIMS = (
         "MASTER of every segment again.",
         "mail-c1-offline",
         fails_over_and_back,
-        {"crash": "c1-crash", "reboot": "c1-reboot"},
+        {"crash": "c1-crash", "reboot": "c1-reboot", "crash-stp": "c1-crash-stp"},
     ),
     Claim(
         "C2",
@@ -225,7 +225,14 @@ CLAIMS = (
         "firewall is MASTER of both segments, and traffic flows.",
         "mail-c2-cable-pull",
         fails_over_in_part,
-        {"outside": "c3-plain", "inside": "c2-inside", "outside-stp": "c3-stp"},
+        {
+            "outside": "c3-plain",
+            "inside": "c2-inside",
+            "outside-stp": "c3-stp",
+            "ipv6": "c2-ipv6",
+            "both-families": "c2-both-families",
+            "three-firewalls": "c2-three-firewalls",
+        },
     ),
     Claim(
         "C3",

@@ -106,7 +106,7 @@ def _list(arguments: argparse.Namespace) -> int:
         table.add_row(
             series.name,
             " ".join(claims),
-            " ".join((series.design, *series.settings)),
+            " ".join((series.design, series.family, *series.settings)),
             str(len(series.dialects)),
             duration_text(jobs[0].expected_s),
             f"{done}/{len(jobs)}",

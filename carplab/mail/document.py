@@ -45,12 +45,13 @@ from carplab.mail.verdicts import (
     restored_shows,
 )
 from carplab.scenario import LINK_DOWN
-from topo.firewall_pair import SINGLE
+from topo.firewall_pair import BOTH, IPV4, IPV6, SINGLE
 
 DOCUMENT = publish.PROJECT / "docs" / "the-mail.md"
 TEMPLATE = DOCUMENT.with_name(DOCUMENT.name + ".j2")
 FIGURES = "../results/reference/mail"
 
+_FAMILIES = {IPV6: "IPv6", BOTH: "IPv4 and IPv6"}
 _SENDERS = {
     "server": "the server",
     "client": "the client",
@@ -226,6 +227,8 @@ def conditions(identity: str) -> str:
     for condition in chosen.conditions:
         series = chosen.series(condition)
         words = [] if series.design == SINGLE else [f"design {series.design}"]
+        words += [] if series.family == IPV4 else [_FAMILIES[series.family]]
+        words += [] if series.firewalls == 2 else [f"{series.firewalls} firewalls"]
         words += [f"`--set {setting}`" for setting in series.settings]
         place = f" of {series.host}, {series.segment}" if series.fault == LINK_DOWN else ""
         words.append(f"{series.fault}{place}")
@@ -254,7 +257,9 @@ def length_text(length_s: float) -> str:
 
 
 def spread_text(median_s: float, least_s: float, most_s: float) -> str:
-    """Return median (least to most) in one unit."""
+    """Return median (least to most) in one unit; 0 where all are."""
+    if least_s == most_s == 0:
+        return "0"
     if max(abs(least_s), abs(most_s)) < 0.1:
         low, middle, high = (f"{value * 1000:.1f}" for value in (least_s, median_s, most_s))
         return f"{middle} ms ({low} to {high})"

@@ -45,6 +45,8 @@ class Series:
     host: str = "fw1"
     segment: str = "outside"
     design: str = "single"
+    family: str = "ipv4"
+    firewalls: int = 2
     before_s: float = 2.0
     broken_s: float = 6.0
     after_s: float = 7.0
@@ -58,7 +60,7 @@ class Series:
 
     def network(self, dialect: str, settings: tuple[str, ...] = ()) -> Network:
         """Return its network, with further settings after its own."""
-        network = firewall_pair(design=self.design)
+        network = firewall_pair(self.firewalls, design=self.design, family=self.family)
         return apply_settings(network, [f"dialect={dialect}", *self.settings, *settings])
 
     def scenario(self, experiment: str, dialect: str, settings: tuple[str, ...] = ()) -> Scenario:
@@ -92,6 +94,7 @@ _BASE = Series("")
 _STREAM = replace(
     _BASE, dialects=AT_2005, fault=CRASH, stream="server", before_s=3.0, broken_s=11.0, after_s=9.0
 )
+_NAT = replace(_STREAM, dialects=OPENBSD)
 # A port that spanning tree holds back for 30 s after its link is up, and the recovery after that.
 _BLOCKED = replace(_BASE, after_s=38.0, startup_s=STARTUP_STP_S)
 _HELD = replace(_BASE, after_s=42.0, startup_s=STARTUP_HELD_S)
@@ -103,18 +106,14 @@ _STP = "segment.outside=stp"
 _LOOSE, _STRICT = "tcp_loose=yes", "tcp_loose=no"
 
 SERIES = (
-    replace(_STREAM, name="c0-static-crash", settings=("nat=static",), dialects=ALL),
-    replace(
-        _STREAM, name="c0-static-cable", settings=("nat=static",), dialects=ALL, fault=LINK_DOWN
-    ),
-    replace(_STREAM, name="c0-synced-crash", settings=("nat=synced",), dialects=ALL),
-    replace(
-        _STREAM, name="c0-synced-cable", settings=("nat=synced",), dialects=ALL, fault=LINK_DOWN
-    ),
-    replace(_STREAM, name="c0-committed-crash", settings=("nat=committed",)),
-    replace(_STREAM, name="c0-committed-cable", settings=("nat=committed",), fault=LINK_DOWN),
-    replace(_STREAM, name="c0-none-crash", settings=("nat=none",), dialects=ALL),
-    replace(_STREAM, name="c0-none-cable", settings=("nat=none",), dialects=ALL, fault=LINK_DOWN),
+    replace(_NAT, name="c0-static-crash", settings=("nat=static",)),
+    replace(_NAT, name="c0-static-cable", settings=("nat=static",), fault=LINK_DOWN),
+    replace(_NAT, name="c0-committed-crash", settings=("nat=committed",)),
+    replace(_NAT, name="c0-committed-cable", settings=("nat=committed",), fault=LINK_DOWN),
+    replace(_NAT, name="c0-synced-crash", settings=("nat=synced",)),
+    replace(_NAT, name="c0-synced-cable", settings=("nat=synced",), fault=LINK_DOWN),
+    replace(_NAT, name="c0-none-crash", settings=("nat=none",)),
+    replace(_NAT, name="c0-none-cable", settings=("nat=none",), fault=LINK_DOWN),
     replace(_STREAM, name="c0-server-strict", settings=("nat=static", _STRICT)),
     replace(_STREAM, name="c0-client-loose", settings=("nat=static", _LOOSE), stream="client"),
     replace(_STREAM, name="c0-client-strict", settings=("nat=static", _STRICT), stream="client"),
@@ -122,24 +121,36 @@ SERIES = (
     replace(_STREAM, name="c0-echo-strict", settings=("nat=static", _STRICT), stream="echo"),
     replace(_BASE, name="c1-crash", fault=CRASH),
     replace(_BASE, name="c1-reboot", fault=REBOOT),
+    replace(_BLOCKED, name="c1-crash-stp", settings=(_STP,), dialects=OPENBSD, fault=CRASH),
     replace(_BASE, name="c2-inside", segment="inside"),
+    replace(_BASE, name="c2-ipv6", dialects=OPENBSD, family="ipv6"),
+    replace(_BASE, name="c2-both-families", dialects=OPENBSD, family="both"),
+    replace(
+        _BASE,
+        name="c2-three-firewalls",
+        dialects=OPENBSD,
+        firewalls=3,
+        broken_s=7.0,
+        after_s=8.0,
+    ),
     replace(_BASE, name="c3-plain"),
     replace(_BLOCKED, name="c3-stp", settings=(_STP,)),
     replace(_BASE, name="c3-stp-edge", settings=("segment.outside=stp-edge",)),
-    replace(_BLOCKED, name="c3-ryu-stp", settings=("segment.outside=ryu-stp",)),
-    replace(_BLOCKED, name="c3-loop", settings=("segment.outside=loop",)),
+    replace(_CURE, name="c3-ryu-stp", settings=("segment.outside=ryu-stp",)),
+    replace(_CURE, name="c3-loop", settings=("segment.outside=loop",)),
     replace(_BASE, name="c3-snooping", settings=("segment.outside=snooping",)),
     replace(_BASE, name="c3-snooping-strict", settings=("segment.outside=snooping-strict",)),
     replace(
         _BASE,
         name="c3-snooping-strict-fw2",
+        dialects=OPENBSD,
         settings=("segment.outside=snooping-strict",),
         host="fw2",
         after_s=38.0,
     ),
     replace(_BASE, name="c3-demotion-first", settings=("demotion_first=yes",)),
     replace(_HELD, name="c3-bulk-hold", settings=("bulk_hold=30",)),
-    replace(_HELD, name="c3-bulk-hold-stp", settings=("bulk_hold=30", _STP)),
+    replace(_HELD, name="c3-bulk-hold-stp", settings=("bulk_hold=30", _STP), dialects=OPENBSD),
     replace(_SLOW, name="c3-advbase-10", settings=("outside.advbase=10",)),
     replace(_SLOW, name="c3-advbase-10-stp", settings=("outside.advbase=10", _STP)),
     replace(_BASE, name="c5-plain", dialects=OPENBSD, design="balanced"),
