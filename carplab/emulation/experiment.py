@@ -72,6 +72,7 @@ class Options:
     out: Path = Path("results")
     pcap: bool = False
     no_plots: bool = False
+    no_analysis: bool = False
     quiet: bool = False
     framework: str = ""
     ofp_port: int = 0
@@ -126,7 +127,7 @@ class Options:
 
     def record(self) -> dict[str, Any]:
         """Return the options that a run's record shows."""
-        hidden = ("out", "quiet", "seed", "repeat", "no_plots")
+        hidden = ("out", "quiet", "seed", "repeat", "no_plots", "no_analysis")
         values = {
             key: value for key, value in dataclasses.asdict(self).items() if key not in hidden
         }
@@ -138,7 +139,7 @@ class Options:
         defaults = Options()
         for option in dataclasses.fields(self):
             value = getattr(self, option.name)
-            left_out = option.name in ("seed", "out", "quiet", "no_plots")
+            left_out = option.name in ("seed", "out", "quiet", "no_plots", "no_analysis")
             if left_out or value == getattr(defaults, option.name):
                 continue
             flag = _flag(option.name)
@@ -261,6 +262,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--no-plots",
         action="store_true",
         help="only the data and windows.csv: 'carplab report' draws the rest later",
+    )
+    output.add_argument(
+        "--no-analysis",
+        action="store_true",
+        help="only the data: 'carplab report' finds the windows later, too",
     )
     output.add_argument("--quiet", action="store_true", help="say only what went wrong")
     controller = parser.add_argument_group("the controller")

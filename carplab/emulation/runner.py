@@ -116,9 +116,12 @@ class _Runner:
         }
 
     def _analyse(self, folder: Path, write: Callable[..., None], series: bool) -> None:
+        plan = self._plan
+        if plan.options.no_analysis:
+            plan.display.show(f"data: {folder}")
+            return
         from carplab.analysis.run import analyse_run, analyse_series, windows_table
 
-        plan = self._plan
         write(phase="analyse")
         figures = not plan.options.no_plots
         plan.display.step("drawing the plots" if figures else "finding the windows")

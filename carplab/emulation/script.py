@@ -39,7 +39,7 @@ def start(experiment: Experiment, options: Options) -> None:
     from carplab.emulation.runner import run
 
     folder = run(scenario, options)
-    if experiment.judge and not options.quiet:
+    if experiment.judge and not (options.quiet or options.no_analysis):
         print(experiment.judge(folder))
 
 

@@ -66,7 +66,8 @@ class Job:
             "--out": str(out.resolve()),
         }
         words = [word for option in options.items() for word in option]
-        return [sys.executable, "-m", "carplab.cli", "run", claim.experiment, *words, "--no-plots"]
+        run = [sys.executable, "-m", "carplab.cli", "run"]
+        return [*run, claim.experiment, *words, "--no-analysis"]
 
     def is_done(self, results: Path) -> bool:
         """Tell whether the run is there, and as it would be made now."""

@@ -54,7 +54,7 @@ def test_command_is_of_the_first_claim_that_looks_at_it(tmp_path: Path) -> None:
     words = JOB.command(tmp_path)[1:]
     assert words == [
         *("-m", "carplab.cli", "run", "mail-c2-cable-pull", "--condition", "outside-stp"),
-        *("--dialect", "freebsd", "--seed", "2005003", "--out", str(tmp_path), "--no-plots"),
+        *("--dialect", "freebsd", "--seed", "2005003", "--out", str(tmp_path), "--no-analysis"),
     ]
 
 
