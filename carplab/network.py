@@ -246,6 +246,13 @@ class Network:
             for router in self.routers
         )
 
+    def blocked_s(self) -> float:
+        """Return the longest time for which a switch's port that came up passes no frames."""
+        return max(
+            2.0 * segment.forward_delay_s if segment.kind in SPANNING_TREE_KINDS else 0.0
+            for segment in self.segments
+        )
+
     def interval_s(self) -> float:
         """Return the longest advertisement interval of any virtual host, seconds."""
         return max(virtual_host.interval_s for _, _, virtual_host in self.virtual_hosts())

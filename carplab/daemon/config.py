@@ -36,7 +36,8 @@ a carrier; carpd does not set that, set it for all interfaces beforehand:
 
 Ways to avoid a split that no BSD has, off by default (carplab.carp.extensions says what they do):
 
-    link_up_delay = 30.0              # seconds in INIT after a link came up
+    link_up_delay = 30.0              # seconds in INIT after a link came up; a failover set does
+                                      # not go back to such a link before
     demote_until_settled = "heard"    # or "heard_or_master"
     bulk_hold = 30.0                  # seconds of demotion after a link came up, as pfsync has it
     demotion_first = true             # at a link-up lower the demotion before leaving INIT

@@ -2,12 +2,15 @@
 
 Two sorts of names meet here. A port is an interface of the kernel's. What a virtual host calls its
 interface is either a port or a failover set, which works through one of its ports at a time: the
-first, in the order of the configuration, that has its carrier.
+first, in the order of the configuration, that has its carrier. With a link_up_delay a port whose
+carrier has just come is passed over for that long, as long as another one has its carrier: the
+switch may not let its frames through yet.
 """
 
 from __future__ import annotations
 
 import selectors
+import time
 from collections.abc import Callable
 
 from carplab.carp.packet import Address
@@ -64,6 +67,7 @@ class Interfaces:
         self._present: dict[str, Carpdev] = {}  # by port
         self._used: dict[str, Carpdev] = {}  # by interface
         self._up: dict[str, bool] = {}  # by interface
+        self._held_until_s: dict[str, float] = {}  # by port of a set, monotonic
         # it listens before anything is looked at, so that no change falls in between
         self._watch = RouteWatch()
         selector.register(self._watch, selectors.EVENT_READ, self._read_news)
@@ -106,6 +110,18 @@ class Interfaces:
             self._detach(port)
         self._watch.close()
 
+    # Timers
+
+    def get_timer(self) -> float | None:
+        """When handle_timer() is due, monotonic seconds, or None."""
+        return min(self._held_until_s.values(), default=None)
+
+    def handle_timer(self, now: float) -> None:
+        """Let the sets work through the ports that have been held back long enough."""
+        for port in [port for port, due_s in self._held_until_s.items() if due_s <= now]:
+            del self._held_until_s[port]
+            self._choose_port(self._owners[port])
+
     # News
 
     def _read_news(self, _: int) -> None:
@@ -145,11 +161,20 @@ class Interfaces:
         if carpdev is not None and carpdev.link.index != link.index:
             self._gone(link.name)
             carpdev = None
+        was_up = carpdev is not None and carpdev.link.is_up
         if carpdev is not None:
             carpdev.link = link
         elif not self._came_back(link):
             return
+        self._hold_back(link, was_up)
         self._choose_port(self._owners[link.name])
+
+    def _hold_back(self, link: Link, was_up: bool) -> None:
+        delay_s = self._config.node.extensions.link_up_delay_s
+        if not link.is_up:
+            self._held_until_s.pop(link.name, None)
+        elif not was_up and delay_s > 0 and self._owners[link.name] in self._config.failover:
+            self._held_until_s[link.name] = time.monotonic() + delay_s
 
     def _ports_of(self, index: int) -> list[str]:
         return [port for port, carpdev in self._present.items() if carpdev.link.index == index]
@@ -205,6 +230,7 @@ class Interfaces:
 
     def _gone(self, port: str) -> None:
         # those who let go of it need it once more
+        self._held_until_s.pop(port, None)
         self._choose_port(self._owners[port], without=port)
         self._detach(port)
         log(f"{port} is gone")
@@ -212,8 +238,8 @@ class Interfaces:
     # Which port, and what to tell
 
     def _choose_port(self, name: str, without: str | None = None) -> None:
-        """Work through the first port that has its carrier, and tell what that changes."""
-        chosen = self._first_up(name, without)
+        """Work through the first port that may be, and tell what that changes."""
+        chosen = self._first_usable(name, without)
         if chosen is None:
             self._tell(name, False)
             return
@@ -229,12 +255,18 @@ class Interfaces:
         else:
             self._tell(name, True)
 
-    def _first_up(self, name: str, without: str | None) -> Carpdev | None:
-        for port in self._config.ports(name):
-            carpdev = self._present.get(port)
-            if carpdev is not None and carpdev.link.is_up and port != without:
-                return carpdev
-        return None
+    def _first_usable(self, name: str, without: str | None) -> Carpdev | None:
+        up = [
+            carpdev
+            for port in self._config.ports(name)
+            if (carpdev := self._present.get(port)) is not None
+            and carpdev.link.is_up
+            and port != without
+        ]
+        settled = [carpdev for carpdev in up if carpdev.link.name not in self._held_until_s]
+        if not settled and self.get(name) in up:
+            return self.get(name)
+        return next(iter(settled or up), None)
 
     def _tell(self, name: str, up: bool) -> None:
         if self._up.get(name) != up:

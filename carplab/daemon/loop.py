@@ -157,17 +157,22 @@ class Daemon:
 
     def _patience_s(self) -> float | None:
         """How long to wait at most, in seconds; None is forever."""
-        timer = self._node.get_timer()
+        timer = self._next_timer()
         if timer is None:
             return None
         left_s = max(0.0, timer - time.monotonic())
         return left_s if left_s < _EXACT_WAIT_S else 0.99 * left_s
 
+    def _next_timer(self) -> float | None:
+        timers = (self._node.get_timer(), self._interfaces.get_timer())
+        return min((timer for timer in timers if timer is not None), default=None)
+
     def _timer_is_due(self) -> bool:
-        timer = self._node.get_timer()
+        timer = self._next_timer()
         return timer is not None and timer <= time.monotonic()
 
     def _handle_timers(self) -> None:
+        self._interfaces.handle_timer(time.monotonic())
         self._node.handle_timer(time.monotonic())
         self._perform_actions()
 

@@ -101,7 +101,7 @@ class Options:
         return Traffic(iperf=iperf, iperf_mbps=self.bandwidth_mbps)
 
     def times(self, network: Network) -> Times:
-        """Return times that leave room for a failover and a recovery with this network's timers.
+        """Return times that leave room for a failover and a recovery in this network.
 
         25 s in all with the default timers, 13 s with `--quick`. A fault and a repair come up to
         two advertisement intervals after their time, for their phase.
@@ -109,7 +109,7 @@ class Options:
         interval_s = network.interval_s()
         before_s = 2.0 if self.quick else 4.0
         fail_over_s = 2 * interval_s + network.master_down_s()
-        recover_s = 4 * interval_s + network.hold_s()
+        recover_s = 4 * interval_s + network.hold_s() + network.blocked_s()
         broken_s = max(6.0 if self.quick else 11.0, fail_over_s)
         after_s = max(5.0 if self.quick else 10.0, recover_s)
         return Times(before_s, broken_s, before_s + broken_s + after_s)

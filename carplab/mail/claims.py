@@ -294,6 +294,7 @@ CLAIMS = (
             "no-preempt": "cure-no-preempt",
             "balanced": "c5-stp",
             "grouped-failover": "cure-grouped-failover",
+            "grouped-failover-delay": "cure-grouped-failover-delay",
         },
         Words("avoids it", "does not avoid it"),
     ),

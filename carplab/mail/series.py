@@ -165,5 +165,12 @@ SERIES = (
     ),
     replace(_CURE, name="cure-no-preempt", settings=("preempt=no", _STP)),
     replace(_CURE, name="cure-grouped-failover", settings=(_STP,), design="grouped-failover"),
+    replace(
+        _CURE,
+        name="cure-grouped-failover-delay",
+        settings=("link_up_delay=32", _STP),
+        design="grouped-failover",
+        after_s=42.0,
+    ),
 )
 BY_NAME = {series.name: series for series in SERIES}

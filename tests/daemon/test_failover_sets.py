@@ -119,6 +119,24 @@ def test_the_last_pulled_cable_is_a_lost_carrier(lab: Lab) -> None:
     assert [event["new"] for event in cables.carpd.events("carrier")] == ["up", "down", "up"]
 
 
+def test_a_returned_link_is_used_after_link_up_delay_only(lab: Lab) -> None:
+    delay_s = 0.5
+    cables = TwoCables(lab, link_up_delay=delay_s)
+    cables.first.pull_cable()
+    cables.wait_for_port(cables.second)
+    plugged_s = time.monotonic()
+    cables.first.plug_cable()
+    cables.wait_for_port(cables.first)
+    back_s = cables.carpd.events("port")[-1]["monotonic_s"]
+    assert delay_s <= back_s - plugged_s < delay_s + 0.3
+    cables.first.pull_cable()
+    cables.wait_for_port(cables.second)
+    cables.first.plug_cable()
+    cables.second.pull_cable()
+    cables.wait_for_port(cables.first)  # there is no other
+    assert "INIT" not in cables.transitions()
+
+
 def test_a_deleted_interface_is_like_a_pulled_cable(lab: Lab) -> None:
     cables = TwoCables(lab)
     cables.first.run("ip", "link", "delete", cables.first.interface)

@@ -198,6 +198,13 @@ def test_times_wait_for_held_interfaces() -> None:
     assert repair_s + 32 + 4 * network.interval_s() <= times.duration_s
 
 
+def test_times_wait_for_spanning_tree() -> None:
+    network = apply_settings(firewall_pair(), ["segment.outside=stp"])
+    times = Options(quick=True).times(network)
+    repair_s = times.fault_s + times.broken_s
+    assert repair_s + 30 + 4 * network.interval_s() <= times.duration_s
+
+
 def test_default_scenario_takes_25_seconds() -> None:
     assert Options().times(firewall_pair()).duration_s == 25
     built = find_experiment("cable-pull").build(Options())
