@@ -11,7 +11,8 @@ The template says what it means in words and asks these for every number and ver
     {{ overall("C3") }}                                 only under: stp, loop
     {{ conditions("C3") }}                              a list of its conditions
     {{ table("C3") }}, {{ figure("C3") }}               what was measured, and its figure
-    {{ sides("stp") }}                                  both hosts' states side by side
+    {{ flows("c5-plain", "openbsd") }}                  the packets that each flow lost
+    {{ sides("c3-stp") }}                               both hosts' states side by side
     {{ lanes() }}                                       how several runs at once compare with one
     {% set c = claim("C3") %} {{ c.title }} ...         the claim itself
 
@@ -34,6 +35,7 @@ from carplab.errors import CarplabError
 from carplab.mail import publish
 from carplab.mail.claims import claim
 from carplab.mail.facts import COLUMNS, Facts, read_facts
+from carplab.mail.series import BY_NAME
 from carplab.mail.verdicts import (
     LENGTHS,
     OVERALL,
@@ -111,6 +113,7 @@ class Numbers:
             "conditions": conditions,
             "counted": self.counted,
             "figure": figure,
+            "flows": self.flows,
             "lanes": self.lanes,
             "median": self.median,
             "overall": self.overall,
@@ -176,7 +179,22 @@ class Numbers:
             cells += [_cell(row, name) for name in shown]
             cells.append(f"{row['packets_lost']} of {row['packets_sent']}")
             lines.append([*cells, *(row[name] for name in texts), row["verdict"]])
-        return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        return _markdown(lines)
+
+    def flows(self, series: str, dialect: str) -> str:
+        """Return the packets that each flow lost as a table in Markdown: clients by servers."""
+        lost: dict[str, dict[str, list[int]]] = {}
+        for run in self._finished(series, dialect):
+            for part in run.flows_lost.split("; "):
+                flow, _, number = part.rpartition(" ")
+                client, _, server = flow.partition(">")
+                lost.setdefault(client, {}).setdefault(server, []).append(int(number))
+        servers = list(dict.fromkeys(server for by_server in lost.values() for server in by_server))
+        titles = ["lost packets", *(f"to {server}" for server in servers)]
+        lines = [titles, ["---"] * len(titles)]
+        for client, by_server in lost.items():
+            lines.append([client, *(_count_text(by_server[server]) for server in servers)])
+        return _markdown(lines)
 
     def lanes(self) -> str:
         """Return lanes.csv as a table in Markdown, in milliseconds."""
@@ -196,7 +214,7 @@ class Numbers:
             ]
             name = row["number"].removesuffix("_s").replace("_", ", ")
             lines.append([name, row["n"], *(f"{a} ({b} to {c})" for a, b, c in spreads)])
-        return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        return _markdown(lines)
 
     def _row(self, identity: str, condition: str, dialect: str) -> Verdict:
         row = find_row(self._verdicts, identity, condition, dialect)
@@ -242,11 +260,23 @@ def figure(identity: str) -> str:
     return f"![{claim(identity).title}]({FIGURES}/{publish.figure_name(identity)}.png)"
 
 
-def sides(condition: str) -> str:
-    """Return the figure of both hosts' states in a condition of C3, in Markdown."""
-    claim("C3").series(condition)  # that there is one
-    name = publish.sides_name(condition)
-    return f"![Both firewalls' states around the repair: {condition}]({FIGURES}/{name}.png)"
+def sides(series: str) -> str:
+    """Return the figure of both hosts' states in a series, and where its events are."""
+    if series not in BY_NAME:
+        raise CarplabError(f"there is no series {series!r}: there are {', '.join(BY_NAME)}")
+    figure, events = publish.sides_name(series), publish.events_name(series)
+    return (
+        f"![Both firewalls' states around the repair: {series}]({FIGURES}/{figure}.png)\n\n"
+        f"*Every event of this run: [{events}]({FIGURES}/{events}).*"
+    )
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _count_text(numbers: Sequence[int]) -> str:
+    return f"{statistics.median(numbers):g} ({min(numbers)} to {max(numbers)})"
 
 
 def length_text(length_s: float) -> str:

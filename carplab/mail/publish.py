@@ -14,6 +14,7 @@ RUNS_FILE = "runs.csv"
 VERDICTS_FILE = "verdicts.csv"
 LANES_FILE = "lanes.csv"
 FIGURES = ("*.svg", "*.png")
+EVENTS = "events-*.csv"
 
 
 def figure_name(identity: str) -> str:
@@ -21,9 +22,14 @@ def figure_name(identity: str) -> str:
     return f"mail-{identity.lower()}"
 
 
-def sides_name(condition: str) -> str:
-    """Return the name of the figure with both hosts' states in a condition, without its ending."""
-    return f"sides-{condition}"
+def sides_name(series: str) -> str:
+    """Return the name of the figure with both hosts' states in a series, without its ending."""
+    return f"sides-{series}"
+
+
+def events_name(series: str) -> str:
+    """Return the name of the file with the events of the run in that figure."""
+    return f"events-{series}.csv"
 
 
 def published(name: str) -> str:
@@ -52,7 +58,7 @@ def publish(results: Path, target: Path = PUBLISHED) -> list[Path]:
     """Copy tables and figures to where the repository keeps them; return what was copied."""
     names = (RUNS_FILE, VERDICTS_FILE, LANES_FILE)
     found = [results / name for name in names if (results / name).exists()]
-    found += sorted(path for pattern in FIGURES for path in results.glob(pattern))
+    found += sorted(path for pattern in (*FIGURES, EVENTS) for path in results.glob(pattern))
     if not any(path.name == VERDICTS_FILE for path in found):
         raise CarplabError(f"there is no {VERDICTS_FILE} in {results}: run 'carplab mail verdicts'")
     with recording.writing(target):

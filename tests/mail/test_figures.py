@@ -82,5 +82,10 @@ def test_sides_of_the_conditions_that_were_measured(tmp_path: Path) -> None:
     dialect = BY_NAME["c3-stp"].dialects[0]
     runs = repeated(BLOCKED, 1, dialect=dialect)
     blocked_port().write(Job(BY_NAME["c3-stp"], dialect, 1).folder(tmp_path))
-    assert list(draw_all_sides(runs, tmp_path)) == ["sides-stp.svg", "sides-stp.png"]
-    assert (tmp_path / "sides-stp.svg").stat().st_size > 1000
+    assert list(draw_all_sides(runs, tmp_path)) == [
+        "events-c3-stp.csv",
+        "sides-c3-stp.svg",
+        "sides-c3-stp.png",
+    ]
+    assert (tmp_path / "sides-c3-stp.svg").stat().st_size > 1000
+    assert "listening -> learning" in (tmp_path / "events-c3-stp.csv").read_text()
