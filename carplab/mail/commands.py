@@ -42,9 +42,9 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     _add_results(verdicts)
     verdicts.set_defaults(handler=_verdicts)
 
-    lanes = commands.add_parser("lanes", help="compare one lane with several: lanes.csv (root)")
+    lanes = commands.add_parser("lanes", help="a few runs alone, to compare: lanes.csv (root)")
     _add_results(lanes)
-    _add_lanes(lanes, 4)
+    _add_lanes(lanes, 12)
     lanes.set_defaults(handler=_lanes)
 
     publish = commands.add_parser("publish", help="copy all that to results/reference/mail")

@@ -1,7 +1,7 @@
-"""Do several runs at once change the figures? The same runs, one after the other and side by side.
+"""Do several runs at once change the figures? The runs of one series once more, each alone.
 
-The seeds are the same, so each run has its counterpart, and the two may differ only by what the
-machine adds.
+The seeds are the same, so each run has its counterpart among those that were measured side by side,
+and the two may differ only by what the machine adds.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from pathlib import Path
 
 from carplab.errors import CarplabError
 from carplab.mail.facts import Facts
-from carplab.mail.jobs import all_jobs
+from carplab.mail.jobs import Job, all_jobs
 from carplab.mail.measure import measure
 from carplab.mail.publish import LANES_FILE, write
 
-SERIES = "c3-plain"
+SERIES, DIALECT = "c3-plain", "openbsd"
+ALONE_FOLDER = "alone"
 NUMBERS = (
     "lateness_s",
     "takeover_s",
@@ -39,19 +40,26 @@ COLUMNS = (
 
 
 def compare_lanes(results: Path, lanes: int, say: Callable[[str], None]) -> Iterator[str]:
-    """Measure what is missing of both, write lanes.csv, and yield its lines."""
+    """Measure the runs alone, compare them with those made on `lanes` lanes, write lanes.csv.
+
+    Yields its lines. CarplabError where there are none to compare with.
+    """
     if lanes < 2:
         raise CarplabError("one lane is compared with several: give --lanes 2 or more")
-    jobs = all_jobs(SERIES)
-    folders = {number: results / "lanes" / str(number) for number in (1, lanes)}
-    found: dict[int, list[Facts]] = {}
-    for number, folder in folders.items():
-        say(f"{SERIES} with {number} at once:")
-        measure(jobs, folder, number, say)
-        found[number] = _read(folder)
-    text = table(found[1], found[lanes], lanes)
+    several = _read(results)
+    if not several:
+        raise CarplabError(
+            f"there are no runs of {SERIES} with {DIALECT} in {results} to compare with: "
+            "make them with 'carplab mail measure'"
+        )
+    measure(_jobs(), results / ALONE_FOLDER, 1, say)
+    text = table(_read(results / ALONE_FOLDER), several, lanes)
     write(results / LANES_FILE, text.encode())
     yield from text.splitlines()
+
+
+def _jobs() -> list[Job]:
+    return [job for job in all_jobs(SERIES) if job.dialect == DIALECT]
 
 
 def _read(results: Path) -> list[Facts]:
@@ -59,7 +67,7 @@ def _read(results: Path) -> list[Facts]:
 
     return [
         read_run(job.folder(results), Facts(SERIES, job.dialect, job.repetition, job.seed, ""))
-        for job in all_jobs(SERIES)
+        for job in _jobs()
         if job.is_done(results)
     ]
 

@@ -21,6 +21,7 @@ from tests.mail.test_jobs import JOB, leave
         (["measure", "--only", "c9"], 2, "no series is called 'c9'"),
         (["lanes", "--lanes", "33"], 2, "--lanes 33 is out of range"),
         (["lanes", "--lanes", "1"], 1, "one lane is compared with several"),
+        (["lanes", "--out", "nowhere"], 1, "no runs of c3-plain with openbsd in nowhere"),
         (["verdicts", "--out", "nowhere"], 1, "there are no runs in nowhere"),
         (["publish", "--out", "nowhere"], 1, "there is no verdicts.csv in nowhere"),
     ],
