@@ -6,6 +6,8 @@ anything else that escapes is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class CarplabError(Exception):
     """Something went wrong outside the program: the sentence says what, and what would be right."""
@@ -17,3 +19,8 @@ class UsageError(CarplabError):
     """What was asked for is not possible: a wrong value, name or combination of options."""
 
     exit_code = 2
+
+
+def listed(items: Iterable[object]) -> str:
+    """Return items with commas between, for a sentence that says what there is."""
+    return ", ".join(str(item) for item in items)

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from carplab.errors import UsageError
-from carplab.network import Network, place_text, preferred_router, validate
+from carplab.network import Network, place_text, preferred_router
+from carplab.network_checks import check_network
 
 LINK_DOWN = "link_down"
 BLACKHOLE = "blackhole"
@@ -108,7 +109,7 @@ def scenario(
     traffic: Traffic | None = None,
 ) -> Scenario:
     """Return a checked scenario; UsageError says what is impossible in it."""
-    validate(network)
+    check_network(network)
     traffic = traffic or Traffic()
     _check_traffic(network, traffic)
     for fault in faults:

@@ -7,7 +7,8 @@ from ipaddress import IPv6Network, ip_address
 import pytest
 
 from carplab.errors import UsageError
-from carplab.network import VirtualHost, apply_settings, preferred_interfaces
+from carplab.network import VirtualHost, preferred_interfaces
+from carplab.settings import apply_settings
 from topo.firewall_pair import DESIGNS, FAMILIES, MOST_FIREWALLS, firewall_pair
 
 

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from carplab.errors import UsageError
-from carplab.network import apply_settings
 from carplab.scenario import Fault, Phases, Traffic, draw_phases, scenario
+from carplab.settings import apply_settings
 from topo.firewall_pair import firewall_pair
 
 CUT = Fault("link_down", "fw1", 4, 10, segment="outside")

@@ -45,7 +45,7 @@ from carplab.network import (
     VirtualHost,
     with_sync_link,
 )
-from carplab.network import validate as check_network  # `mn` calls what a file calls `validate`
+from carplab.network_checks import check_network  # `mn` would call what is called `validate`
 
 SINGLE = "single"
 BALANCED = "balanced"

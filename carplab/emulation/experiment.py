@@ -29,8 +29,9 @@ from types import ModuleType
 from typing import Any
 
 from carplab.errors import CarplabError, UsageError
-from carplab.network import DEFAULT_DIALECT, Network, apply_settings
+from carplab.network import DEFAULT_DIALECT, Network
 from carplab.scenario import Scenario, Traffic
+from carplab.settings import apply_settings
 from topo.firewall_pair import DESIGNS, FAMILIES, IPV4, SINGLE, firewall_pair
 
 PROJECT = Path(__file__).resolve().parent.parent.parent

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 from carplab.carp.dialect import DIALECTS
 from carplab.errors import UsageError
-from carplab.network import Network, apply_settings
+from carplab.network import Network
 from carplab.scenario import CRASH, LINK_DOWN, REBOOT, Fault, Scenario, Traffic, scenario
+from carplab.settings import apply_settings
 from topo.firewall_pair import firewall_pair
 
 REPETITIONS = 10

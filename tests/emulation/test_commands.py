@@ -19,8 +19,8 @@ from carplab.emulation.experiment import (
     options_from,
 )
 from carplab.errors import UsageError
-from carplab.network import apply_settings
 from carplab.scenario import scenario
+from carplab.settings import apply_settings
 from topo.firewall_pair import firewall_pair
 
 

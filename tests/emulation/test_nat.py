@@ -20,7 +20,8 @@ from carplab.emulation.mininet_network import EmulatedNetwork
 from carplab.emulation.nat import nat_commands, ruleset
 from carplab.emulation.registry import Registry
 from carplab.errors import CarplabError, UsageError
-from carplab.network import Network, apply_settings
+from carplab.network import Network
+from carplab.settings import apply_settings
 from tests.emulation.lab import FAST_TIMERS, write_experiment
 from topo.firewall_pair import firewall_pair
 

@@ -13,7 +13,8 @@ import pytest
 from carplab.emulation.carrier import RTM_NEWLINK
 from carplab.emulation.port_states import AF_BRIDGE, parse_port_states
 from carplab.emulation.segments import bridge_names, bridge_of, bridge_options
-from carplab.network import Segment, apply_settings
+from carplab.network import Segment
+from carplab.settings import apply_settings
 from tests.emulation.lab import FAST_TIMERS, left_behind, only_run, running, write_experiment
 from tests.emulation.test_run import read_table, windows
 from topo.firewall_pair import firewall_pair

@@ -13,7 +13,8 @@ from carplab.carp.extensions import Extensions, Settled
 from carplab.daemon.config import DaemonConfig, parse
 from carplab.emulation.carpd_config import render
 from carplab.emulation.controller import ControllerProcess
-from carplab.network import Router, apply_settings
+from carplab.network import Router
+from carplab.settings import apply_settings
 from tests.emulation.lab import PROJECT, left_behind
 from topo.firewall_pair import firewall_pair
 
