@@ -1,4 +1,4 @@
-"""The description of a network: what is accepted, what is refused and with which sentence."""
+"""The description of a network: its names, its addresses, who is preferred where."""
 
 from __future__ import annotations
 

@@ -7,13 +7,11 @@ import errno
 import os
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from carplab.emulation import probe
 from carplab.emulation.capture import Capture
 from carplab.emulation.carpd import Carpd
 from carplab.emulation.carrier import CarrierWatcher
@@ -23,26 +21,21 @@ from carplab.emulation.display import Display
 from carplab.emulation.experiment import Options
 from carplab.emulation.faults import CableFaults, FaultMaker
 from carplab.emulation.interruption import InterruptedRunError, Interruption
-from carplab.emulation.iperf import Iperf2Traffic, Iperf3Traffic
 from carplab.emulation.mininet_network import EmulatedNetwork, wait_forwarding
 from carplab.emulation.neighbours import find_neighbours
-from carplab.emulation.ping import PingTraffic
 from carplab.emulation.port_faults import PortFaults
 from carplab.emulation.port_states import BridgeWatcher, PortStates
-from carplab.emulation.probe import ProbeTraffic
 from carplab.emulation.registry import Registry
+from carplab.emulation.reports import Reports
 from carplab.emulation.states import Place, States
-from carplab.emulation.stream import StreamTraffic
+from carplab.emulation.tools import chosen_tools
 from carplab.emulation.traffic import Endpoint, Traffic
 from carplab.errors import CarplabError
 from carplab.network import (
     OPENFLOW,
     RYU_STP,
-    Host,
     Network,
-    Router,
     interface_name,
-    place_text,
     preferred_masters,
 )
 from carplab.recording import Origin, RunFolder, writing
@@ -78,12 +71,9 @@ class Repetition:
         self._folder = folder
         self._phases = phases
         self._states = States(self._network)
-        self._cables = {  # interface -> machine, and the cable as the record names it
-            interface_name(machine, segment, cable): (machine, place_text(segment, cable))
-            for machine, segment, cable in self._network.attachments()
-        }
+        self._reports = Reports(self._network, folder, self._states)
         self._controllers: list[ControllerProcess] = []
-        self._port_states = PortStates(self._network, self._on_port_state)
+        self._port_states = PortStates(self._network, self._reports.on_port_state)
         self._bridge_watcher: BridgeWatcher | None = None
         self._port_faults: PortFaults | None = None
         self._emulated: EmulatedNetwork | None = None
@@ -95,8 +85,6 @@ class Repetition:
         self._traffic: list[Traffic] = []
         self._origin_s = 0.0
         self._checked_s = 0.0
-        self._recording = True
-        self._background_error: CarplabError | None = None
 
     def execute(self) -> None:
         """Run. What went wrong is in run.json, and raised: CarplabError or InterruptedRunError.
@@ -121,7 +109,7 @@ class Repetition:
             self._measure()
         finally:
             # Ends what could go on writing; the rest is taken down however the run has ended.
-            self._recording = False
+            self._reports.end()
             self._stop()
         self._say("collect", "collecting")
         self._collect()
@@ -168,8 +156,9 @@ class Repetition:
             self._capture = Capture(self._folder.path, self._plan.registry.add_process)
             self._capture.start(self._network, self._emulated)
         self._plan.interruption.check()
+        on_event = self._reports.on_carpd_event
         self._carpds = {
-            router.name: Carpd(self._emulated, self._plan.registry, router, self._on_carpd_event)
+            router.name: Carpd(self._emulated, self._plan.registry, router, on_event)
             for router in self._network.routers
         }
         self._conntrackds = Conntrackds(self._network, self._emulated, self._plan.registry)
@@ -181,7 +170,7 @@ class Repetition:
             self._carpds,
             self._conntrackds,
             self._states,
-            self._on_process,
+            self._reports.on_process,
         )
 
     def _segments_of(self, kind: str) -> list[str]:
@@ -226,16 +215,13 @@ class Repetition:
         return controller
 
     def _watch_carriers(self, emulated: EmulatedNetwork) -> CarrierWatcher:
-        self._carriers = CarrierWatcher(self._on_carrier)
-        for router in self._network.routers:
-            self._carriers.add(router.name, emulated.node(router.name).pid, self._cables_of(router))
-        for host in self._network.hosts:
-            self._carriers.add(host.name, emulated.node(host.name).pid, self._cables_of(host))
+        self._carriers = CarrierWatcher(self._reports.on_carrier)
+        machines: list[Router | Host] = [*self._network.routers, *self._network.hosts]
+        for machine in machines:
+            pid = emulated.node(machine.name).pid
+            self._carriers.add(machine.name, pid, self._reports.cables_of(machine))
         self._carriers.start()
         return self._carriers
-
-    def _cables_of(self, machine: Router | Host) -> list[str]:
-        return [name for name, (owner, _) in self._cables.items() if owner == machine.name]
 
     def _settle(self) -> None:
         preferred = self._scenario.preferred
@@ -245,8 +231,9 @@ class Repetition:
         self._conntrackds.start_all()
         # The preferred one first: without preempt whoever is first stays MASTER.
         for name in sorted(self._carpds, key=lambda name: name != preferred):
-            started_s = self._carpds[name].start()
-            self._on_process(started_s, name, f"carpd started (pid {self._carpds[name].pid})")
+            carpd = self._carpds[name]
+            started_s = carpd.start()
+            self._reports.on_process(started_s, name, f"carpd started (pid {carpd.pid})")
         network = self._network
         deadline_s = time.monotonic() + 2 * network.master_down_s() + SETTLE_MARGIN_S
         deadline_s += network.hold_s()
@@ -275,7 +262,7 @@ class Repetition:
     def _start_traffic(self) -> None:
         assert self._emulated
         self._say("settle", "starting the traffic")
-        for traffic, client, server in _traffic(self._scenario):
+        for traffic, client, server in chosen_tools(self._scenario):
             self._traffic.append(traffic)
             traffic.start(self._endpoint(client), self._endpoint(server), self._folder.raw_dir)
             for label, pid in traffic.processes:
@@ -360,8 +347,8 @@ class Repetition:
 
     def _check(self) -> None:
         self._checked_s = time.monotonic()
-        if self._background_error:
-            raise self._background_error
+        if self._reports.error:
+            raise self._reports.error
         _check_disk(self._folder.path)
         for controller in self._controllers:
             controller.check()
@@ -408,58 +395,6 @@ class Repetition:
         self._traffic = []
         self._folder.drop_raw()
 
-    # --- what is reported meanwhile, from threads ---
-
-    def _on_carpd_event(self, host: str, event: dict[str, Any]) -> None:
-        at_s, kind = event["monotonic_s"], event["kind"]
-        if kind == "demotion":
-            self._states.set_demotion(host, event["group"], event["new"])
-            detail = f"{event['group']} {event['old']} -> {event['new']} ({event['reason']})"
-            self._record(at_s, host, kind, detail=detail)
-        elif kind == "port":
-            _, where = self._cables[event["new"]]
-            self._record(at_s, host, kind, segment=where, detail=event["interface"])
-        elif kind in ("transition", "sent", "heard", "arp", "hook"):
-            self._on_virtual_host_event(host, event)
-
-    def _on_virtual_host_event(self, host: str, event: dict[str, Any]) -> None:
-        at_s, kind = event["monotonic_s"], event["kind"]
-        place = self._states.place(event["interface"], event["vhid"])
-        if kind == "transition":
-            self._states.set_state(place, event["new"])
-        if kind == "heard":
-            self._states.set_heard(place)
-        if kind == "sent":
-            if not event["ok"]:
-                return
-            self._states.set_sent(place, at_s)
-        self._record(
-            at_s,
-            host,
-            "carp" if kind == "transition" else kind,
-            segment=place.where,
-            vhid=place.vhid,
-            detail=_event_detail(event),
-        )
-
-    def _on_carrier(self, at_s: float, host: str, interface: str, up: bool) -> None:
-        _, where = self._cables[interface]
-        self._record(at_s, host, "carrier", segment=where, detail="up" if up else "down")
-
-    def _on_port_state(self, at_s: float, host: str, segment: str, old: str, new: str) -> None:
-        self._record(at_s, host, "port-state", segment=segment, detail=f"{old} -> {new}")
-
-    def _on_process(self, at_s: float, host: str, what: str) -> None:
-        self._record(at_s, host, "process", detail=what)
-
-    def _record(self, at_s: float, source: str, kind: str, **fields: Any) -> None:
-        if not self._recording:
-            return
-        try:
-            self._folder.event(at_s, source, kind, **fields)
-        except CarplabError as error:
-            self._background_error = self._background_error or error
-
     def _say(self, phase: str, text: str) -> None:
         self._folder.write_run(phase=phase)
         self._plan.display.step(text)
@@ -488,37 +423,6 @@ def _controller_arguments(options: Options) -> list[str]:
     if options.api_port:
         arguments += ["--api-port", str(options.api_port)]
     return arguments
-
-
-def _traffic(scenario: Scenario) -> list[tuple[Traffic, str, str]]:
-    """Each tool with its client and its server."""
-    wanted = scenario.traffic
-    interval_s = wanted.probe_interval_s
-    tools: list[Traffic] = [ProbeTraffic(interval_s)]
-    if wanted.stream is not None:
-        tools.append(StreamTraffic(wanted.stream))
-    if wanted.ping_interval_s is not None:
-        tools.append(PingTraffic(interval_s=wanted.ping_interval_s))
-    iperfs: dict[str, Callable[..., Traffic]] = {"iperf3": Iperf3Traffic, "iperf": Iperf2Traffic}
-    if wanted.iperf is not None:
-        tools.append(iperfs[wanted.iperf](rate_mbps=wanted.iperf_mbps))
-    main = [(tool, wanted.client, wanted.server) for tool in tools]
-    further = [
-        (ProbeTraffic(interval_s, probe.PORT + number, flow), *flow)
-        for number, flow in enumerate(wanted.flows, start=1)
-    ]
-    return [*main, *further]
-
-
-def _event_detail(event: dict[str, Any]) -> str:
-    """Return what a line of carpd's events about a virtual host says beside its place."""
-    if event["kind"] == "transition":
-        return f"{event['old']} -> {event['new']} ({event['reason']})"
-    if event["kind"] == "arp":
-        return f"{event['requester']} asks for {event['target']}"
-    if event["kind"] == "hook":
-        return f"{event['command']}: exit code {event['exit_code']}"
-    return f"advbase {event['advbase']} advskew {event['advskew']} demote {event['demote']}"
 
 
 def _interval_s(network: Network, place: Place) -> float:
