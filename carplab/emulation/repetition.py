@@ -34,7 +34,9 @@ from carplab.errors import CarplabError
 from carplab.network import (
     OPENFLOW,
     RYU_STP,
+    Host,
     Network,
+    Router,
     interface_name,
     preferred_masters,
 )
