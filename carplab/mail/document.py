@@ -11,6 +11,7 @@ The template says what it means in words and asks these for every number and ver
     {{ overall("C3") }}                                 only under: stp, loop
     {{ conditions("C3") }}                              a list of its conditions
     {{ table("C3") }}, {{ figure("C3") }}               what was measured, and its figure
+    {{ table("C3", "stp", "loop") }}                    what was measured in these conditions
     {{ flows("c5-plain", "openbsd") }}                  the packets that each flow lost
     {{ sides("c3-stp") }}                               both hosts' states side by side
     {{ lanes() }}                                       how several runs at once compare with one
@@ -160,12 +161,14 @@ class Numbers:
         """Return the verdict on a claim."""
         return self._row(identity, OVERALL, "")["verdict"]
 
-    def table(self, identity: str) -> str:
-        """Return what was measured of a claim as a table in Markdown."""
+    def table(self, identity: str, *chosen: str) -> str:
+        """Return what was measured of a claim as a table in Markdown: all, or these conditions."""
         rows = [
             row
             for row in self._verdicts
-            if row["claim"] == identity and row["condition"] != OVERALL
+            if row["claim"] == identity
+            and row["condition"] != OVERALL
+            and (not chosen or row["condition"] in chosen)
         ]
         if not rows:
             raise CarplabError(f"nothing was measured of {identity}")
