@@ -34,6 +34,9 @@ a carrier; carpd does not set that, set it for all interfaces beforehand:
     sysctl net.ipv4.conf.all.ignore_routes_with_linkdown=1
     sysctl net.ipv6.conf.all.ignore_routes_with_linkdown=1
 
+So the routes follow the carrier, not the set: while link_up_delay keeps the set off an interface
+whose carrier is back, the kernel may send through it again already.
+
 Ways to avoid a split that no BSD has, off by default (carplab.carp.extensions says what they do):
 
     link_up_delay = 30.0              # seconds in INIT after a link came up; a failover set does

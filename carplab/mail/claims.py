@@ -151,12 +151,12 @@ def stays_master(facts: Facts) -> Judgement:
 
 
 def avoids_the_split(facts: Facts) -> Judgement:
-    """A cure: traffic flows when the repair comes, and that brings no long split that stops it."""
+    """A cure: traffic flows when the repair comes, and goes on flowing, split or not."""
     if not facts.flowed:
         return False, "traffic did not flow until the repair"
     split_s, outage_s = facts.split_repair_s or 0.0, facts.outage_repair_s or 0.0
     said = f"after the repair a split of {split_s:.2f} s and an outage of {outage_s:.2f} s"
-    return not (split_s > SOON_S and outage_s > OUTAGE_S), said
+    return outage_s <= OUTAGE_S, said
 
 
 # --- the claims ---
@@ -281,8 +281,8 @@ CLAIMS = (
         "cure",
         "Ways to avoid the split",
         "Not in the mail: what can be done about C3 and C4 where the switch runs spanning tree.",
-        f"Traffic flows when the repair comes, and after it there is no split of more than "
-        f"{SOON_S:g} s with more than {OUTAGE_S:g} s of outage.",
+        f"Traffic flows when the repair comes, and after it there is no outage of more than "
+        f"{OUTAGE_S:g} s, in a split or without one.",
         "mail-cures",
         avoids_the_split,
         {
