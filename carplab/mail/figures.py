@@ -53,6 +53,11 @@ def _worst_flow(run: Facts) -> float | None:
     return max(lost, default=None)
 
 
+def _split_over_s(run: Facts) -> float | None:
+    """When the split after the repair was over; None where the record ended first."""
+    return None if run.split_open else run.split_end_s or 0.0
+
+
 _OUTAGE_FAULT = Panel("outage at the fault, s", lambda run: run.outage_fault_s)
 _OUTAGE_REPAIR = Panel("outage at the repair, s", lambda run: run.outage_repair_s)
 _SPLIT = Panel("split at the repair, s", lambda run: run.split_repair_s)
@@ -74,7 +79,7 @@ PANELS: Mapping[str, tuple[Panel, ...]] = {
         _OUTAGE_REPAIR,
     ),
     "C4": (
-        Panel("split over, s after the repair", lambda run: run.split_end_s, None, HEALS_S),
+        Panel("split over, s after the repair", _split_over_s, "never", HEALS_S),
         _OUTAGE_REPAIR,
     ),
     "C5": (
