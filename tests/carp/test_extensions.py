@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -398,9 +399,9 @@ def test_a_bulk_update_begins_at_the_start_also_without_carrier() -> None:
         ({"demotion_first": True, "demote_until_settled": Settled.HEARD}, "excludes"),
     ],
 )
-def test_wrong_extensions_are_refused(change: dict[str, object], sentence: str) -> None:
+def test_wrong_extensions_are_refused(change: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        dataclasses.replace(Extensions(), **change)  # type: ignore[arg-type]
+        dataclasses.replace(Extensions(), **change)
 
 
 # For all of them

@@ -78,7 +78,7 @@ def test_again_there_is_nothing_to_do(tmp_path: Path, lanes: type[FakeLane]) -> 
     for job in JOBS:
         leave(tmp_path, job)
     said: list[str] = []
-    lanes.act = staticmethod(lambda *_: pytest.fail("a run was made"))  # type: ignore[assignment]
+    lanes.act = staticmethod(lambda *_: pytest.fail("a run was made"))
     assert measure(JOBS, tmp_path, 2, said.append).done == 9
     assert said == ["9 of 9 repetitions are there; 0 s to go"]
 
@@ -94,7 +94,7 @@ def test_failed_run_is_tried_once_more_and_then_told(
             return 1
         return finish(lane, job, out)
 
-    lanes.act = staticmethod(fail_some)  # type: ignore[assignment]
+    lanes.act = staticmethod(fail_some)
     said: list[str] = []
     progress = measure(JOBS, tmp_path, 1, said.append)
     assert progress.failed == [str(JOBS[1])] and progress.done == 9
@@ -105,7 +105,7 @@ def test_failed_run_is_tried_once_more_and_then_told(
 
 
 def test_when_all_fails_it_gives_up(tmp_path: Path, lanes: type[FakeLane]) -> None:
-    lanes.act = staticmethod(lambda *_: 1)  # type: ignore[assignment]
+    lanes.act = staticmethod(lambda *_: 1)
     with pytest.raises(CarplabError, match=r"6 runs .* have failed.*it went wrong"):
         measure(JOBS, tmp_path, 1, lambda _: None)
     assert FakeLane.open == 0
@@ -118,7 +118,7 @@ def test_run_that_does_not_end_costs_its_lane(tmp_path: Path, lanes: type[FakeLa
         used.append(lane)
         return None if len(used) == 1 else finish(lane, job, out)
 
-    lanes.act = staticmethod(hang_once)  # type: ignore[assignment]
+    lanes.act = staticmethod(hang_once)
     said: list[str] = []
     assert measure(JOBS[:2], tmp_path, 1, said.append).failed == []
     assert used[0].closed.is_set() and used[1] is used[2] is not used[0]
@@ -134,7 +134,7 @@ def test_interrupted_it_ends_what_runs_and_keeps_what_is_done(
         assert lane.closed.wait(30)
         return -9
 
-    lanes.act = staticmethod(block)  # type: ignore[assignment]
+    lanes.act = staticmethod(block)
 
     said: list[str] = []
 
