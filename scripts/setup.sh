@@ -9,7 +9,8 @@ PYTHON=/usr/bin/python3
 VENV=.venv
 STAMP=$VENV/carplab-setup-stamp
 PACKAGES=(mininet openvswitch-switch iperf3 iperf iputils-ping ethtool nftables conntrack conntrackd
-          tcpdump ucarp iproute2 kmod procps python3 python3-venv)
+          tcpdump tshark ucarp keepalived iproute2 kmod procps python3 python3-venv
+          libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core chromium)
 
 say() { echo "setup: $*"; }
 fail() { echo "setup: $*" >&2; exit 1; }
