@@ -21,7 +21,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -158,6 +158,7 @@ class RunFolder(_Folder):
         self._lock = threading.RLock()
         self._events: list[Event] = []
         self._events_file: io.FileIO | None = None
+        self._listeners: list[Callable[[Event], None]] = []
 
     @classmethod
     def create(cls, results: Path, experiment: str, origin: Origin) -> RunFolder:
@@ -255,6 +256,12 @@ class RunFolder(_Folder):
             if self._events_file is not None:
                 with writing(self.path / EVENTS.file_name):
                     _append_whole(self._events_file, _csv_line(event.row(self.origin)))
+        for listener in self._listeners:
+            listener(event)
+
+    def listen(self, listener: Callable[[Event], None]) -> None:
+        """Have each further event passed on, from whatever thread records it."""
+        self._listeners.append(listener)
 
     def close(self) -> None:
         """Sort events.csv by time. Calling it again does nothing.

@@ -62,6 +62,16 @@ class Fault:
         """The cable as a run's record names it; empty for a fault of a whole machine."""
         return place_text(self.segment, self.cable)
 
+    @property
+    def detail(self) -> str:
+        """The kind and what it was asked for, as a run's record says it."""
+        asked = {
+            BLACKHOLE: self.direction,
+            LOSS: f"{self.percent:g} %",
+            FLAP: f"{self.count} times {self.period_s:g} s",
+        }
+        return f"{self.kind} {asked[self.kind]}" if self.kind in asked else self.kind
+
 
 @dataclass(frozen=True)
 class Traffic:
@@ -113,7 +123,8 @@ def scenario(
     traffic = traffic or Traffic()
     _check_traffic(network, traffic)
     for fault in faults:
-        _check_fault(network, fault, duration_s)
+        _check_times(fault, duration_s)
+        check_fault(network, fault)
     _check_order(faults)
     preferred = preferred_router(network)
     return Scenario(experiment, network, tuple(faults), duration_s, preferred, traffic)
@@ -145,15 +156,19 @@ def _check_traffic(network: Network, traffic: Traffic) -> None:
         )
 
 
-def _check_fault(network: Network, fault: Fault, duration_s: float) -> None:
-    if fault.kind not in NETWORK_FAULTS + MACHINE_FAULTS:
-        known = ", ".join(NETWORK_FAULTS + MACHINE_FAULTS)
-        raise UsageError(f"unknown fault {fault.kind!r}: known are {known}")
+def _check_times(fault: Fault, duration_s: float) -> None:
     if fault.at_s < 0 or fault.length_s <= 0 or fault.at_s + fault.length_s >= duration_s:
         raise UsageError(
             f"{fault.kind} at {fault.at_s:g} s for {fault.length_s:g} s is not within "
             f"the scenario's {duration_s:g} s"
         )
+
+
+def check_fault(network: Network, fault: Fault) -> None:
+    """Raise UsageError for a fault that this network cannot have, whenever it comes."""
+    if fault.kind not in NETWORK_FAULTS + MACHINE_FAULTS:
+        known = ", ".join(NETWORK_FAULTS + MACHINE_FAULTS)
+        raise UsageError(f"unknown fault {fault.kind!r}: known are {known}")
     if fault.kind in MACHINE_FAULTS:
         network.router(fault.host)
         if fault.segment or fault.cable != 1:

@@ -31,8 +31,11 @@ OnEvent = Callable[[str, dict[str, Any]], None]  # the firewall's name, a line o
 class Carpd:
     """One firewall's carpd, which may be killed, frozen and started again.
 
-    `on_event` is called from a thread with each event, from the daemon's first one on.
+    `on_event` is called from a thread with each event, from the daemon's first one on. Its
+    configuration is made from the description of the firewall; `configure` gives it another one.
     """
+
+    what = "carpd"
 
     def __init__(
         self, network: EmulatedNetwork, registry: Registry, router: Router, on_event: OnEvent
@@ -41,12 +44,17 @@ class Carpd:
         self._network = network
         self._registry = registry
         self._on_event = on_event
+        self._run_dir = registry.run_dir
         self._configuration = registry.run_dir / f"{self.name}.toml"
         self._log = registry.run_dir / f"{self.name}.log"
         self._socket = registry.run_dir / f"{self.name}.sock"
         self._configuration.write_text(carpd_config.render(router, registry.run_dir))
         self._process: subprocess.Popen[bytes] | None = None
         self._follower: threading.Thread | None = None
+
+    def configure(self, text: str) -> None:
+        """Take this configuration, TOML, from the next start on; it is to say no `run_dir`."""
+        self._configuration.write_text(carpd_config.at_home(self.name, self._run_dir, text))
 
     @property
     def pid(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -31,6 +32,14 @@ def render(router: Router, run_dir: Path) -> str:
         for virtual_host in interface.virtual_hosts
     ]
     return "\n".join([*head, *tables]) + "\n"
+
+
+def at_home(name: str, run_dir: Path, text: str) -> str:
+    """Return a configuration written by hand with `name` and `run_dir` as the emulation needs."""
+    head, *tables = re.split(r"^(?=\[)", text, maxsplit=1, flags=re.MULTILINE)
+    kept = [line for line in head.splitlines() if not re.match(r"\s*(name|run_dir)\s*=", line)]
+    ours = [f"name = {_text(name)}", f"run_dir = {_text(str(run_dir))}"]
+    return "\n".join([*ours, *kept, *tables])
 
 
 def _extras(router: Router, run_dir: Path) -> list[str]:

@@ -29,7 +29,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from carplab.emulation.carpd import Carpd
 from carplab.emulation.carrier import CarrierWatcher
 from carplab.emulation.conntrackd import Conntrackds
 from carplab.emulation.controller import Effect
@@ -75,8 +74,50 @@ class CableFaults(Protocol):
 OnProcess = Callable[[float, str, str], None]  # monotonic seconds, firewall, what happened to carpd
 
 
+class Daemon(Protocol):
+    """What makes a firewall redundant: its carpd, or what a script has started there."""
+
+    what: str
+
+    @property
+    def pid(self) -> int:
+        """Its process; 0 while none runs."""
+        ...
+
+    def start(self) -> float:
+        """Start it; return when, on the monotonic clock, as all these do."""
+        ...
+
+    def kill(self) -> float:
+        """End it without a word."""
+        ...
+
+    def freeze(self) -> float:
+        """Stop it in its tracks."""
+        ...
+
+    def thaw(self) -> float:
+        """Let it go on."""
+        ...
+
+    def shut_down(self) -> float:
+        """Tell it to end, and wait until it has."""
+        ...
+
+    def check(self) -> None:
+        """Raise CarplabError when it has ended without having been told."""
+        ...
+
+    def stop(self) -> None:
+        """End it whatever state it is in. Never raises."""
+        ...
+
+
 class FaultMaker:
-    """Makes the faults of a scenario, one at a time; `cable_faults` says who does, by segment."""
+    """Makes and repairs faults; `cable_faults` says who does those of cables, by segment.
+
+    Several may be there at once, each on machines and cables of its own.
+    """
 
     def __init__(
         self,
@@ -84,7 +125,7 @@ class FaultMaker:
         emulated: EmulatedNetwork,
         cable_faults: Mapping[str, CableFaults],
         carriers: CarrierWatcher,
-        carpds: dict[str, Carpd],
+        daemons: Mapping[str, Daemon],
         conntrackds: Conntrackds,
         states: States,
         on_process: OnProcess,
@@ -93,28 +134,31 @@ class FaultMaker:
         self._emulated = emulated
         self._cable_faults = cable_faults
         self._carriers = carriers
-        self._carpds = carpds
+        self._daemons = daemons
         self._conntrackds = conntrackds
         self._states = states
         self._on_process = on_process
-        self._active: list[_Active] = []
-        self._made_s = 0.0
+        self._active: dict[Fault, list[_Active]] = {}
+        self._made_s: dict[Fault, float] = {}
 
     def make(self, fault: Fault) -> float:
         """Make the fault; return when it took effect, on the monotonic clock."""
-        self._made_s = self._make(fault)
-        return self._made_s
+        self._made_s[fault] = self._make(fault)
+        return self._made_s[fault]
 
     def repair(self, fault: Fault) -> float:
         """Repair the fault; return when that took effect, on the monotonic clock."""
         if fault.kind == DAEMON_KILL:
+            del self._made_s[fault]
             return self._start(fault.host)
         if fault.kind == HANG:
-            thawed_s = self._carpds[fault.host].thaw()
+            thawed_s = self._daemons[fault.host].thaw()
             self._conntrackds.thaw(fault.host)
-            self._on_process(thawed_s, fault.host, f"carpd continued (pid {self._pid(fault)})")
+            self._note(thawed_s, fault.host, "continued")
         # A flap may be over by itself: then its last edge was the repair.
-        repaired_s = self._lift(self._made_s if fault.kind == FLAP else time.monotonic())
+        made_s = self._made_s.pop(fault)
+        lifted = self._active.pop(fault)
+        repaired_s = self._lift(lifted, made_s if fault.kind == FLAP else time.monotonic())
         if fault.kind in (CRASH, REBOOT):
             self._set_direct_links(fault.host, "up")
             self._conntrackds.start(fault.host)
@@ -124,51 +168,55 @@ class FaultMaker:
     def _make(self, fault: Fault) -> float:
         if fault.kind in NETWORK_FAULTS:
             cable = (fault.host, fault.segment, fault.cable)
-            return self._inject([cable], fault.kind, **_options(fault))
+            return self._inject(fault, [cable], fault.kind, **_options(fault))
         if fault.kind == HANG:
-            frozen_s = self._carpds[fault.host].freeze()
+            frozen_s = self._daemons[fault.host].freeze()
             self._conntrackds.freeze(fault.host)
-            self._on_process(frozen_s, fault.host, f"carpd frozen (pid {self._pid(fault)})")
-            self._inject(self._cables(fault.host), BLACKHOLE, direction="both")
+            self._note(frozen_s, fault.host, "frozen")
+            self._inject(fault, self._cables(fault.host), BLACKHOLE, direction="both")
             return frozen_s
         gone_s = self._shut_down(fault.host) if fault.kind == REBOOT else self._kill(fault.host)
         if fault.kind in (CRASH, REBOOT):
-            self._cut_off(fault.host)
+            self._cut_off(fault)
         return gone_s
 
-    def _pid(self, fault: Fault) -> int:
-        return self._carpds[fault.host].pid
-
     def _kill(self, host: str) -> float:
-        pid = self._carpds[host].pid
-        killed_s = self._carpds[host].kill()
+        pid = self._daemons[host].pid
+        killed_s = self._daemons[host].kill()
         self._states.set_gone(host)
-        self._on_process(killed_s, host, f"carpd killed (pid {pid})")
+        self._note(killed_s, host, "killed", pid)
         return killed_s
 
     def _shut_down(self, host: str) -> float:
-        pid = self._carpds[host].pid
-        told_s = self._carpds[host].shut_down()
+        pid = self._daemons[host].pid
+        told_s = self._daemons[host].shut_down()
         self._states.set_gone(host)
-        self._on_process(told_s, host, f"carpd ended (pid {pid})")
+        self._note(told_s, host, "ended", pid)
         return told_s
 
     def _start(self, host: str) -> float:
-        started_s = self._carpds[host].start()
-        self._on_process(started_s, host, f"carpd started (pid {self._carpds[host].pid})")
+        started_s = self._daemons[host].start()
+        self._note(started_s, host, "started")
         return started_s
 
-    def _cut_off(self, host: str) -> None:
+    def _note(self, at_s: float, host: str, what: str, pid: int = 0) -> None:
+        daemon = self._daemons[host]
+        self._on_process(at_s, host, f"{daemon.what} {what} (pid {pid or daemon.pid})")
+
+    def _cut_off(self, fault: Fault) -> None:
+        host = fault.host
         # Before the connections are forgotten: it would tell the other firewall of that.
         self._conntrackds.kill(host)
-        self._inject(self._cables(host), LINK_DOWN)
+        self._inject(fault, self._cables(host), LINK_DOWN)
         self._set_direct_links(host, "down")
         self._forget(host)
 
     def _cables(self, host: str) -> list[Cable]:
         return [cable for cable in self._network.attachments() if cable[0] == host]
 
-    def _inject(self, cables: Sequence[Cable], kind: str, **options: Any) -> float:
+    def _inject(
+        self, fault: Fault, cables: Sequence[Cable], kind: str, **options: Any
+    ) -> float:
         """Put the fault on all cables at once; return when the first one had it."""
         asked_s = time.monotonic()
 
@@ -179,18 +227,17 @@ class FaultMaker:
 
         with ThreadPoolExecutor(len(cables)) as pool:
             effects = list(pool.map(inject, cables))
-        self._active = [
+        self._active[fault] = [
             _Active(kind, cable, effect.answer["id"])
             for cable, effect in zip(cables, effects, strict=True)
         ]
         return min(
             self._seen(active, up=False, since_s=asked_s) or effect.monotonic_s
-            for active, effect in zip(self._active, effects, strict=True)
+            for active, effect in zip(self._active[fault], effects, strict=True)
         )
 
-    def _lift(self, since_s: float) -> float:
-        """Take the active faults of the network away; return when the last one was gone."""
-        lifted, self._active = self._active, []
+    def _lift(self, lifted: Sequence[_Active], since_s: float) -> float:
+        """Take faults of the network away; return when the last one was gone."""
 
         def lift(active: _Active) -> Effect:
             return self._cable_faults[active.cable[1]].lift(active.number)

@@ -6,6 +6,7 @@ from carplab.emulation.iperf import Iperf2Traffic, Iperf3Traffic
 from carplab.emulation.ping import PingTraffic
 from carplab.emulation.probe import ProbeTraffic, find_raw_flows
 from carplab.emulation.stream import StreamTraffic
+from carplab.emulation.generations import read_generations
 from carplab.emulation.traffic import Traffic
 from carplab.recording import RunFolder
 from carplab.scenario import STREAM_SENDERS
@@ -21,7 +22,7 @@ def recover_traffic(folder: RunFolder) -> list[str]:
     tools += [ProbeTraffic(flow=flow) for flow in find_raw_flows(folder.raw_dir)]
     tools += [StreamTraffic(STREAM_SENDERS[0]), PingTraffic(), Iperf3Traffic(), Iperf2Traffic()]
     for tool in tools:
-        rows = tool.read(folder.raw_dir, folder.origin.monotonic_s)
+        rows = read_generations(tool, folder.raw_dir, folder.origin.monotonic_s)
         if rows:
             path = folder.write_rows(tool.table, rows, compress=tool.compressed)
             recovered.append(path.name)

@@ -5,47 +5,27 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-from carplab.emulation.capture import Capture
-from carplab.emulation.carpd import Carpd
-from carplab.emulation.carrier import CarrierWatcher
-from carplab.emulation.conntrackd import Conntrackds
-from carplab.emulation.controller import ControllerClient, ControllerProcess
 from carplab.emulation.display import Display
 from carplab.emulation.experiment import Options
-from carplab.emulation.faults import CableFaults, FaultMaker
 from carplab.emulation.interruption import InterruptedRunError, Interruption
-from carplab.emulation.mininet_network import EmulatedNetwork, wait_forwarding
 from carplab.emulation.neighbours import find_neighbours
-from carplab.emulation.port_faults import PortFaults
-from carplab.emulation.port_states import BridgeWatcher, PortStates
 from carplab.emulation.registry import Registry
-from carplab.emulation.reports import Reports
+from carplab.emulation.running_network import Foundation, RunningNetwork
 from carplab.emulation.states import Place, States
 from carplab.emulation.tools import chosen_tools
-from carplab.emulation.traffic import Endpoint, Traffic
+from carplab.emulation.traffic import Traffic
 from carplab.errors import CarplabError
-from carplab.network import (
-    OPENFLOW,
-    RYU_STP,
-    Host,
-    Network,
-    Router,
-    interface_name,
-    preferred_masters,
-)
+from carplab.network import Network, preferred_masters
 from carplab.recording import Origin, RunFolder, writing
 from carplab.scenario import Fault, Phases, Scenario
 
 FLOWING_DEADLINE_S = 10.0
 SETTLE_MARGIN_S = 10.0
-PING_WAIT_S = "10"
 CHECK_INTERVAL_S = 0.2
 POLL_S = 0.02
 LEAST_FREE_BYTES = 64 * 1024
@@ -73,17 +53,9 @@ class Repetition:
         self._folder = folder
         self._phases = phases
         self._states = States(self._network)
-        self._reports = Reports(self._network, folder, self._states)
-        self._controllers: list[ControllerProcess] = []
-        self._port_states = PortStates(self._network, self._reports.on_port_state)
-        self._bridge_watcher: BridgeWatcher | None = None
-        self._port_faults: PortFaults | None = None
-        self._emulated: EmulatedNetwork | None = None
-        self._carriers: CarrierWatcher | None = None
-        self._capture: Capture | None = None
-        self._faults: FaultMaker | None = None
-        self._carpds: dict[str, Carpd] = {}
-        self._conntrackds: Conntrackds | None = None
+        self._running = RunningNetwork(
+            self._network, _foundation(plan, self._say), folder, self._states
+        )
         self._traffic: list[Traffic] = []
         self._origin_s = 0.0
         self._checked_s = 0.0
@@ -104,14 +76,12 @@ class Repetition:
 
     def _run(self) -> None:
         try:
-            self._build()
+            self._running.build()
             self._settle()
-            self._introduce_machines()
+            self._running.introduce_machines()
             self._start_traffic()
             self._measure()
         finally:
-            # Ends what could go on writing; the rest is taken down however the run has ended.
-            self._reports.end()
             self._stop()
         self._say("collect", "collecting")
         self._collect()
@@ -129,113 +99,11 @@ class Repetition:
 
     # --- the steps ---
 
-    def _build(self) -> None:
-        injector = self._start_fault_injector()
-        spanning_tree = self._start_spanning_tree()
-        self._say("setup", "building the network")
-        ofp_ports = {
-            kind: controller.ofp_port
-            for kind, controller in ((OPENFLOW, injector), (RYU_STP, spanning_tree))
-            if controller
-        }
-        self._emulated = EmulatedNetwork(
-            self._network, self._plan.registry, self._plan.datapath, ofp_ports
-        )
-        self._emulated.build()
-        self._port_faults = PortFaults(self._network, self._plan.registry)
-        cable_faults: dict[str, CableFaults] = dict.fromkeys(
-            (segment.name for segment in self._network.segments), self._port_faults
-        )
-        if injector:
-            client = ControllerClient(injector.api_port)
-            client.wait_connected(self._network)
-            cable_faults |= dict.fromkeys(self._segments_of(OPENFLOW), client)
-        self._emulated.wait_forwarding(self._plan.interruption.check)
-        wait_forwarding(self._port_states.blocked, self._plan.interruption.check)
-        self._bridge_watcher = BridgeWatcher(self._port_states)
-        carriers = self._watch_carriers(self._emulated)
-        if self._plan.options.pcap:
-            self._capture = Capture(self._folder.path, self._plan.registry.add_process)
-            self._capture.start(self._network, self._emulated)
-        self._plan.interruption.check()
-        on_event = self._reports.on_carpd_event
-        self._carpds = {
-            router.name: Carpd(self._emulated, self._plan.registry, router, on_event)
-            for router in self._network.routers
-        }
-        self._conntrackds = Conntrackds(self._network, self._emulated, self._plan.registry)
-        self._faults = FaultMaker(
-            self._network,
-            self._emulated,
-            cable_faults,
-            carriers,
-            self._carpds,
-            self._conntrackds,
-            self._states,
-            self._reports.on_process,
-        )
-
-    def _segments_of(self, kind: str) -> list[str]:
-        return [segment.name for segment in self._network.segments if segment.kind == kind]
-
-    def _start_fault_injector(self) -> ControllerProcess | None:
-        """Start the controller of OpenFlow segments, where there are any."""
-        if not self._segments_of(OPENFLOW):
-            return None
-        self._say("setup", "starting the controller")
-        controller = self._start_controller("controller", _controller_arguments(self._plan.options))
-        self._plan.registry.add_tables(f"carplab_loss_{controller.pid}_")
-        return controller
-
-    def _start_spanning_tree(self) -> ControllerProcess | None:
-        """Start the controller of the segments with Ryu's spanning tree, where there are any."""
-        arguments = [
-            f"--spanning-tree={dpid}:{segment.forward_delay_s}"
-            for dpid, segment in enumerate(self._network.segments, start=1)
-            if segment.kind == RYU_STP
-        ]
-        if not arguments:
-            return None
-        self._say("setup", "starting the spanning tree's controller")
-        if self._plan.options.framework:
-            arguments += ["--framework", self._plan.options.framework]
-        controller = self._start_controller("spanning-tree", arguments)
-        controller.follow(
-            lambda said: self._port_states.note(said["monotonic_s"], said["port"], said["state"])
-        )
-        return controller
-
-    def _start_controller(self, label: str, arguments: list[str]) -> ControllerProcess:
-        registry = self._plan.registry
-        controller = ControllerProcess(registry.run_dir / f"{label}.log", arguments)
-        self._controllers.append(controller)
-        controller.start()
-        registry.add_process(label, controller.pid)
-        controller.wait_ready()
-        self._folder.write_run(controller=controller.framework)
-        self._plan.interruption.check()
-        return controller
-
-    def _watch_carriers(self, emulated: EmulatedNetwork) -> CarrierWatcher:
-        self._carriers = CarrierWatcher(self._reports.on_carrier)
-        machines: list[Router | Host] = [*self._network.routers, *self._network.hosts]
-        for machine in machines:
-            pid = emulated.node(machine.name).pid
-            self._carriers.add(machine.name, pid, self._reports.cables_of(machine))
-        self._carriers.start()
-        return self._carriers
-
     def _settle(self) -> None:
         preferred = self._scenario.preferred
         goal = _goal(self._network)
         self._say("settle", f"waiting until {goal}")
-        assert self._conntrackds
-        self._conntrackds.start_all()
-        # The preferred one first: without preempt whoever is first stays MASTER.
-        for name in sorted(self._carpds, key=lambda name: name != preferred):
-            carpd = self._carpds[name]
-            started_s = carpd.start()
-            self._reports.on_process(started_s, name, f"carpd started (pid {carpd.pid})")
+        self._running.start_daemons(preferred)
         network = self._network
         deadline_s = time.monotonic() + 2 * network.master_down_s() + SETTLE_MARGIN_S
         deadline_s += network.hold_s()
@@ -246,37 +114,17 @@ class Repetition:
                 )
             self._wait_until(time.monotonic() + POLL_S)
 
-    def _introduce_machines(self) -> None:
-        """Let the switches learn each machine's MAC address from single frames.
-
-        The controller gets a copy of each frame until it has learned the sender: at the rate of
-        the traffic that keeps it busy for seconds on a slow machine, and faults wait for it.
-        """
-        assert self._emulated
-        for router in self._network.routers:
-            for interface in router.interfaces:
-                name = interface_name(router.name, interface.segment, interface.cable)
-                ping = ["ping", "-c", "1", "-w", PING_WAIT_S, "-I", name]
-                for host in self._network.hosts:
-                    if host.segment == interface.segment:
-                        self._emulated.run(router.name, *ping, str(host.addresses[0].ip))
-
     def _start_traffic(self) -> None:
-        assert self._emulated
         self._say("settle", "starting the traffic")
         for traffic, client, server in chosen_tools(self._scenario):
             self._traffic.append(traffic)
-            traffic.start(self._endpoint(client), self._endpoint(server), self._folder.raw_dir)
+            ends = self._running.endpoint(client), self._running.endpoint(server)
+            traffic.start(*ends, self._folder.raw_dir)
             for label, pid in traffic.processes:
                 self._plan.registry.add_process(label, pid)
         for traffic in self._traffic:
             traffic.wait_flowing(FLOWING_DEADLINE_S)
         self._wait_until(time.monotonic())
-
-    def _endpoint(self, name: str) -> Endpoint:
-        assert self._emulated
-        address = str(self._network.host(name).addresses[0].ip)
-        return Endpoint(name, address, partial(_popen, self._emulated, name))
 
     def _measure(self) -> None:
         origin = Origin.now()
@@ -293,27 +141,24 @@ class Repetition:
         self._folder.event(time.monotonic(), "runner", "phase", detail="end")
 
     def _make(self, fault: Fault, phase: float) -> None:
-        assert self._faults
         self._wait_for_phase(fault.at_s, fault, phase)
-        effective_s = self._faults.make(fault)
-        detail = _detail(fault)
+        effective_s = self._running.faults.make(fault)
+        detail = fault.detail
         self._folder.event(effective_s, fault.host, "fault", segment=fault.place, detail=detail)
         self._folder.event(effective_s, "runner", "phase", detail="fault")
         self._say("fault", f"{detail} of {_target(fault)}")
 
     def _repair(self, fault: Fault, phase: float) -> None:
-        assert self._faults
         self._wait_for_phase(fault.at_s + fault.length_s, fault, phase)
-        effective_s = self._faults.repair(fault)
+        effective_s = self._running.faults.repair(fault)
         self._folder.event(
-            effective_s, fault.host, "repair", segment=fault.place, detail=_detail(fault)
+            effective_s, fault.host, "repair", segment=fault.place, detail=fault.detail
         )
         self._folder.event(effective_s, "runner", "phase", detail="repair")
         self._say("repair", f"{_target(fault)} is whole again")
 
     def _note_neighbours(self) -> None:
-        assert self._emulated
-        for host, address, mac in find_neighbours(self._network, self._emulated):
+        for host, address, mac in find_neighbours(self._network, self._running.emulated):
             detail = f"{address} is {mac}"
             self._folder.event(time.monotonic(), host, "neighbour", detail=detail)
 
@@ -349,39 +194,17 @@ class Repetition:
 
     def _check(self) -> None:
         self._checked_s = time.monotonic()
-        if self._reports.error:
-            raise self._reports.error
         _check_disk(self._folder.path)
-        for controller in self._controllers:
-            controller.check()
-        for carpd in self._carpds.values():
-            carpd.check()
-        if self._conntrackds:
-            self._conntrackds.check()
+        self._running.check()
         for traffic in self._traffic:
             traffic.check()
         if self._origin_s:
             self._plan.display.advance_to(self._checked_s - self._origin_s)
 
     def _stop(self) -> None:
-        """End everything, the last one started first; what one leaves does not keep the others."""
+        """End everything, however the run has ended: the traffic first."""
         with contextlib.ExitStack() as last_first:
-            for controller in self._controllers:
-                last_first.callback(controller.stop)
-            if self._emulated:
-                last_first.callback(self._emulated.tear_down)
-            if self._port_faults:
-                last_first.callback(self._port_faults.stop)
-            if self._bridge_watcher:
-                last_first.callback(self._bridge_watcher.stop)
-            if self._carriers:
-                last_first.callback(self._carriers.stop)
-            if self._capture:
-                last_first.callback(self._capture.stop)
-            if self._conntrackds:
-                last_first.callback(self._conntrackds.stop)
-            for carpd in self._carpds.values():
-                last_first.callback(carpd.stop)
+            last_first.callback(self._running.stop)
             for traffic in self._traffic:
                 last_first.callback(traffic.stop)
 
@@ -402,29 +225,26 @@ class Repetition:
         self._plan.display.step(text)
 
 
+def _foundation(plan: Plan, say: Callable[[str, str], None]) -> Foundation:
+    options = plan.options
+    return Foundation(
+        plan.datapath,
+        plan.registry,
+        plan.interruption.check,
+        say,
+        options.framework,
+        options.ofp_port,
+        options.api_port,
+        options.pcap,
+    )
+
+
 def _check_disk(folder: Path) -> None:
     """A tool that dies of a full disk can say nothing about it: look before asking who has died."""
     state = os.statvfs(folder)
     if state.f_bavail * state.f_frsize < LEAST_FREE_BYTES:
         with writing(folder):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _popen(
-    emulated: EmulatedNetwork, name: str, argv: list[str], **options: Any
-) -> subprocess.Popen[bytes]:
-    return emulated.popen(name, argv, **options)
-
-
-def _controller_arguments(options: Options) -> list[str]:
-    arguments = []
-    if options.framework:
-        arguments += ["--framework", options.framework]
-    if options.ofp_port:
-        arguments += ["--ofp-port", str(options.ofp_port)]
-    if options.api_port:
-        arguments += ["--api-port", str(options.api_port)]
-    return arguments
 
 
 def _interval_s(network: Network, place: Place) -> float:
@@ -443,15 +263,6 @@ def _goal(network: Network) -> str:
         for (segment, vhid), router in masters.items()
     )
     return ", ".join(shares)
-
-
-def _detail(fault: Fault) -> str:
-    extra = {
-        "blackhole": fault.direction,
-        "loss": f"{fault.percent:g} %",
-        "flap": f"{fault.count} times {fault.period_s:g} s",
-    }
-    return f"{fault.kind} {extra[fault.kind]}" if fault.kind in extra else fault.kind
 
 
 def _target(fault: Fault) -> str:

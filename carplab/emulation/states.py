@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+from carplab.errors import UsageError
 from carplab.network import Network, place_text, preferred_interfaces
 
 MASTER = "MASTER"
@@ -32,20 +33,26 @@ class States:
 
     def __init__(self, network: Network) -> None:
         self._lock = threading.Lock()
-        self._places = {
-            (router.carp_interface(interface), virtual_host.vhid): Place(
-                router.name, interface.segment, virtual_host.vhid, interface.cable
-            )
-            for router, interface, virtual_host in network.virtual_hosts()
-        }
-        self._states = dict.fromkeys(self._places.values(), INIT)
-        self._homes = {
-            Place(router, segment, vhid, cable)
-            for (segment, vhid), (router, cable) in preferred_interfaces(network).items()
-        }
+        self._places: dict[tuple[str, int], Place] = {}
+        self._states: dict[Place, str] = {}
+        self._homes: set[Place] = set()
         self._demotions: dict[tuple[str, str], int] = {}
         self._sent_s: dict[Place, float] = {}
         self._heard: set[Place] = set()
+        self.renew(network)
+
+    def renew(self, network: Network) -> None:
+        """Take the virtual hosts of `network`; those that were there already keep their states."""
+        with self._lock:
+            self._places = {
+                (router.carp_interface(interface), virtual_host.vhid): Place(
+                    router.name, interface.segment, virtual_host.vhid, interface.cable
+                )
+                for router, interface, virtual_host in network.virtual_hosts()
+            }
+            places = self._places.values()
+            self._states = {place: self._states.get(place, INIT) for place in places}
+            self._homes = _homes(network)
 
     def place(self, interface: str, vhid: int) -> Place:
         """Return the virtual host with this vhid on this interface."""
@@ -80,6 +87,11 @@ class States:
         """Note that it has heard an advertisement that it believes."""
         with self._lock:
             self._heard.add(place)
+
+    def snapshot(self) -> tuple[dict[Place, str], dict[tuple[str, str], int]]:
+        """Return the state of every virtual host, and the demotions by firewall and group."""
+        with self._lock:
+            return dict(self._states), dict(self._demotions)
 
     def has_settled(self) -> bool:
         """Return whether the preferred ones are MASTER, all others BACKUPs that hear them.
@@ -119,3 +131,14 @@ class States:
             for place in sorted(masters, key=lambda place: place.router != router):
                 return place, self._sent_s[place]
         return None
+
+
+def _homes(network: Network) -> set[Place]:
+    try:
+        preferred = preferred_interfaces(network)
+    except UsageError:
+        return set()  # two tie: a scenario is refused for that, what somebody configures is not
+    return {
+        Place(router, segment, vhid, cable)
+        for (segment, vhid), (router, cable) in preferred.items()
+    }
