@@ -485,6 +485,26 @@ def list_runs(results: Path) -> list[RunSummary]:
     )
 
 
+def read_events(path: Path, origin: Origin) -> list[Event]:
+    """The events of a run that may still be going on, `origin` being its t = 0.
+
+    Raises CarplabError when there are none.
+    """
+    with open_table(find_table(path, EVENTS)) as lines:
+        whole = [line for line in lines if line.endswith("\n")]
+    return [
+        Event(
+            origin.monotonic_s + float(row["t_s"]),
+            row["source"],
+            row["kind"],
+            row["segment"],
+            int(row["vhid"]) if row["vhid"] else None,
+            row["detail"],
+        )
+        for row in csv.DictReader(whole)
+    ]
+
+
 def find_table(path: Path, table: Table) -> Path:
     """The file of a table in a run folder, plain or compressed. Raises CarplabError if neither."""
     for name in (table.file_name, table.file_name + ".gz"):

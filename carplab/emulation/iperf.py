@@ -58,7 +58,7 @@ class IperfTraffic(Traffic):
 
     def start(self, client: Endpoint, server: Endpoint, raw_dir: Path) -> None:
         self._raw_dir = raw_dir
-        argv, output = self._server_command(server.address), raw_dir / f"{self.tool}-server.txt"
+        argv, output = self._server_command(server.address), self.server_file(raw_dir)
         self._server = Process(f"{self.tool} server", server, argv, output, stamped=True)
         self._wait(
             self._listens,
@@ -70,7 +70,11 @@ class IperfTraffic(Traffic):
         self._client = Process(f"{self.tool} client", client, argv, output, stamped=True)
 
     def read(self, raw_dir: Path, origin_s: float) -> list[Row]:
-        return parse(read_lines(raw_dir / f"{self.tool}-server.txt"), origin_s)
+        return parse(read_lines(self.server_file(raw_dir)), origin_s)
+
+    def server_file(self, raw_dir: Path) -> Path:
+        """What the server printed."""
+        return raw_dir / f"{self.tool}-server.txt"
 
     def _has_flowed(self, raw_dir: Path) -> bool:
         return any(row[2] for row in self.read(raw_dir, 0.0))
@@ -140,13 +144,21 @@ def parse(lines: Iterable[Line], origin_s: float) -> list[Row]:
     for line in lines:
         if _CONNECTED.match(line.text):  # only iperf 2 says so at once
             began_s = min(began_s, line.arrived_s)
-        match = _INTERVAL.match(line.text)
-        if match is None or float(match["start"]) < ended_s:
+        interval = parse_interval(line.text)
+        if interval is None or interval[0] < ended_s:
             continue
-        start_s, ended_s = float(match["start"]), float(match["end"])
+        start_s, ended_s, _ = interval
         began_s = min(began_s, line.arrived_s - ended_s)
         if ended_s > start_s:
-            mbps = float(match["rate"]) * _MEGA[match["unit"]]
-            intervals.append((start_s, ended_s, mbps))
+            intervals.append(interval)
     anchor_s = began_s - origin_s
     return [(anchor_s + start_s, anchor_s + end_s, mbps) for start_s, end_s, mbps in intervals]
+
+
+def parse_interval(text: str) -> tuple[float, float, float] | None:
+    """Turn a line of the server into start, end (seconds of its test) and Mbit/s."""
+    match = _INTERVAL.match(text)
+    if match is None:
+        return None
+    mbps = float(match["rate"]) * _MEGA[match["unit"]]
+    return float(match["start"]), float(match["end"]), mbps

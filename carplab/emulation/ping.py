@@ -117,3 +117,19 @@ def _fill_in(known_s: dict[int, float], sequences: Iterable[int]) -> list[float]
             time_s = known_s[before] + steps_s[place - 1] * (sequence - before)
         times_s.append(time_s)
     return times_s
+
+
+def parse_answer(line: Line) -> tuple[int, float, float | None] | None:
+    """Turn a line into number, when sent (monotonic seconds) and round trip (ms; None if missing).
+
+    None for a line about something else. What ping misses it says when it sends the next request:
+    that is the time given for it, late by one interval.
+    """
+    match = _REPLY.match(line.text) or _MISSING.match(line.text)
+    if match is None:
+        return None
+    stamp_s = float(match["wall"]) - line.wall_offset_s
+    if match.re is _MISSING:
+        return int(match["seq"]), stamp_s, None
+    rtt_ms = float(match["rtt"])
+    return int(match["seq"]), stamp_s - rtt_ms / 1000, rtt_ms

@@ -144,7 +144,7 @@ def _lock(root: Path) -> int:
         fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock_fd)
-        holder = _read_record(root)
+        holder = read_record(root)
         name = f"{holder.what}, pid {holder.pid}" if holder else "it is just starting"
         raise CarplabError(
             f"another carplab run is going on ({name}): wait until it has ended, or end it with "
@@ -154,7 +154,7 @@ def _lock(root: Path) -> int:
 
 
 def _remove_left_over(root: Path) -> list[str]:
-    record = _read_record(root)
+    record = read_record(root)
     if record is None:
         # /run is empty after a boot, while Open vSwitch brings its bridges back.
         return _remove_bridges("")
@@ -349,7 +349,11 @@ def _write_record(root: Path, record: Record) -> None:
         raise CarplabError(f"cannot write {path}: {error.strerror}") from None
 
 
-def _read_record(root: Path) -> Record | None:
+def read_record(root: Path = ROOT) -> Record | None:
+    """Return the record of the run that is going on, or that was killed; None when there is none.
+
+    CarplabError when it is damaged.
+    """
     try:
         values: dict[str, Any] = json.loads((root / "record.json").read_text())
         processes = {label: (pid, ticks) for label, (pid, ticks) in values["processes"].items()}

@@ -246,5 +246,10 @@ def read_lines(path: Path) -> Iterator[Line]:
         for line in lines:
             if not line.endswith("\n"):
                 return
-            arrived, offset, text = line.rstrip("\n").split(" ", 2)
-            yield Line(float(arrived), float(offset), text)
+            yield parse_line(line)
+
+
+def parse_line(line: str) -> Line:
+    """Read a stamped line of a raw file."""
+    arrived, offset, text = line.rstrip("\n").split(" ", 2)
+    return Line(float(arrived), float(offset), text)
