@@ -205,8 +205,8 @@ class Experiment:
         )
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every experiment."""
+def add_network_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the options that say which network it is, and return their group."""
     network = parser.add_argument_group("the network")
     network.add_argument(
         "--dialect",
@@ -221,9 +221,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="change a setting, as in advbase=2, fw2.advskew=50, fw1.outside.password=x",
     )
-    network.add_argument(
-        "--condition", metavar="NAME", help="which of the experiment's conditions (the first)"
-    )
     network.add_argument("--firewalls", type=int, default=2, metavar="N", help="(%(default)s)")
     network.add_argument(
         "--design",
@@ -231,6 +228,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help=f"how CARP is laid over the firewalls: {', '.join(DESIGNS)} (%(default)s)",
     )
     network.add_argument("--family", default=IPV4, help=f"{', '.join(FAMILIES)} (%(default)s)")
+    return network
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every experiment."""
+    network = add_network_options(parser)
+    network.add_argument(
+        "--condition", metavar="NAME", help="which of the experiment's conditions (the first)"
+    )
     fault = parser.add_argument_group("the fault")
     fault.add_argument("--host", help="which firewall it strikes (the preferred one)")
     fault.add_argument("--segment", "--interface", help="which of its cables (outside)")
@@ -281,9 +287,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def options_from(arguments: argparse.Namespace) -> Options:
-    """Return the options that were parsed."""
+    """Return the options that were parsed; those that a command has not are as by default."""
     values = {
-        option.name: getattr(arguments, option.name) for option in dataclasses.fields(Options)
+        option.name: getattr(arguments, option.name)
+        for option in dataclasses.fields(Options)
+        if hasattr(arguments, option.name)
     }
     options = Options(**{**values, "settings": tuple(arguments.settings)})
     options.check()
