@@ -10,6 +10,7 @@ from pathlib import Path
 from carplab.errors import CarplabError
 
 DEFAULT_RUN_DIR = Path("/run/carpd")
+SOCKET_VARIABLE = "CARPD_SOCKET"  #: where the control socket is, for those who talk to carpd
 
 
 class Instance:

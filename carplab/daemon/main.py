@@ -14,7 +14,7 @@ from typing import Any
 
 from carplab.command_line import Parser, run_command
 from carplab.daemon import control
-from carplab.daemon.instance import DEFAULT_RUN_DIR, socket_path
+from carplab.daemon.instance import DEFAULT_RUN_DIR, SOCKET_VARIABLE, socket_path
 from carplab.errors import CarplabError
 
 
@@ -28,7 +28,9 @@ def _parser() -> argparse.ArgumentParser:
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--name", help="which carpd to talk to (default: the host name)")
     chosen.add_argument(
-        "--socket", type=Path, help="its control socket, where run_dir is not the default"
+        "--socket",
+        type=Path,
+        help=f"its control socket, where run_dir is not the default (default: ${SOCKET_VARIABLE})",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run in the foreground until SIGTERM or SIGINT")
@@ -54,7 +56,7 @@ def _execute(options: argparse.Namespace) -> int:
     if options.command == "run":
         _run(options.config)
         return 0
-    path = options.socket or socket_path(DEFAULT_RUN_DIR, options.name or socket.gethostname())
+    path = _socket_path(options)
     if options.command == "status":
         _show_status(path, options.json)
     elif options.command == "events":
@@ -62,6 +64,16 @@ def _execute(options: argparse.Namespace) -> int:
     else:
         control.request(path, _order(options))
     return 0
+
+
+def _socket_path(options: argparse.Namespace) -> Path:
+    """Return --socket, or that of --name, of the environment or of the host name, in this order."""
+    if options.socket:
+        return Path(options.socket)
+    given = os.environ.get(SOCKET_VARIABLE)
+    if given and not options.name:
+        return Path(given)
+    return socket_path(DEFAULT_RUN_DIR, options.name or socket.gethostname())
 
 
 def _run(config_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`carplab run`, `carplab list` and `carplab clean`."""
+"""`carplab run`, `carplab exec`, `carplab list` and `carplab clean`."""
 
 from __future__ import annotations
 
@@ -22,11 +22,27 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the three commands."""
+    """Add the four commands."""
     run = subparsers.add_parser("run", help="run an experiment on Mininet (root)")
     run.add_argument("experiment", help="its name, as 'carplab list' shows it, or a script's path")
     add_options(run)
     run.set_defaults(handler=_run)
+    inside = subparsers.add_parser(
+        "exec",
+        help="run a command on a machine of the network that is running (root)",
+        usage="carplab exec [-h] MACHINE [COMMAND ...]",
+        description="Run a command on a machine of the network that is running: an experiment's, "
+        "from another terminal, a lab's, a shell's. It has this terminal and these files; its "
+        "exit code is the command's. 'carpd status' there asks the machine's own carpd.",
+    )
+    inside.add_argument("machine", metavar="MACHINE", help="as in fw1, client")
+    inside.add_argument(
+        "words",
+        nargs=argparse.REMAINDER,
+        metavar="COMMAND",
+        help="as in tcpdump -ni fw1-outside; a shell there, if left out",
+    )
+    inside.set_defaults(handler=_exec)
     listing = subparsers.add_parser("list", help="list experiments, topologies and recorded runs")
     listing.add_argument("--out", type=Path, default=Path("results"), help="folder (%(default)s)")
     listing.set_defaults(handler=_list)
@@ -37,6 +53,13 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     start(find_experiment(arguments.experiment), options_from(arguments))
     return 0
+
+
+def _exec(arguments: argparse.Namespace) -> int:
+    from carplab.emulation.enter import enter
+
+    words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
+    enter(arguments.machine, words)
 
 
 def _list(arguments: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from mininet.log import setLogLevel
 from mininet.net import Mininet
 
 from carplab.emulation import segments
-from carplab.emulation.registry import Registry
+from carplab.emulation.registry import SHELL_LABEL, Registry
 from carplab.emulation.topology import NetworkTopo, random_mac
 from carplab.errors import CarplabError
 from carplab.network import (
@@ -63,7 +63,7 @@ class EmulatedNetwork:
         self._mininet = Mininet(topo=topology, controller=None, build=False)
         self._mininet.build()
         for node in self._mininet.hosts:
-            self._registry.add_process(f"shell of {node.name}", node.pid)
+            self._registry.add_process(f"{SHELL_LABEL}{node.name}", node.pid)
         self._mininet.start()
         if missing := _open_vswitches(self._network) - _bridges(self._network):
             raise CarplabError(

@@ -32,6 +32,7 @@ MARK_VARIABLE = "CARPLAB_RUN"
 KILL_DEADLINE_S = 5.0
 COMMAND_DEADLINE_S = 15
 KILLED = "the runner was killed"
+SHELL_LABEL = "shell of "  #: and a machine's name: the process that holds its namespaces
 
 _ANY_MARK = "external_ids:carplab!=none"  # matches where there is any, ovs-vsctl(8)
 _MARK = re.compile(r"\d+-\d+-[0-9a-f]{12}")
@@ -51,6 +52,14 @@ class Record:
     interfaces: dict[str, str] = field(default_factory=dict)
     processes: dict[str, tuple[int, int]] = field(default_factory=dict)
     table_prefixes: list[str] = field(default_factory=list)
+
+    def machines(self) -> dict[str, int]:
+        """Return machine -> pid of a process in its namespaces, of those that are there."""
+        return {
+            label.removeprefix(SHELL_LABEL): pid
+            for label, (pid, ticks) in self.processes.items()
+            if label.startswith(SHELL_LABEL) and _start_ticks(pid) == ticks
+        }
 
 
 class Registry:
@@ -83,7 +92,7 @@ class Registry:
     @property
     def run_dir(self) -> Path:
         """A directory for the run's sockets and configuration files; removed with it."""
-        return self._root / self.record.mark
+        return run_dir(self.record, self._root)
 
     def add_interfaces(self, macs: dict[str, str]) -> None:
         """Note interfaces of the root namespace that are about to be made, name -> MAC address."""
@@ -120,6 +129,17 @@ class Registry:
 
     def _write(self) -> None:
         _write_record(self._root, self.record)
+
+
+def run_dir(record: Record, root: Path = ROOT) -> Path:
+    """Return the directory for the sockets and configuration files of the run with this record."""
+    return root / record.mark
+
+
+def find_running(root: Path = ROOT) -> Record | None:
+    """Return the record of the run that is going on; None when there is none."""
+    record = read_record(root)
+    return record if record and _runner_lives(record.mark) else None
 
 
 def clean(root: Path = ROOT) -> list[str]:

@@ -37,6 +37,17 @@ def test_a_wrong_command_line_is_one_sentence(
     assert said.count("\n") == 1
 
 
+def test_socket_of_the_environment(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARPD_SOCKET", str(tmp_path / "y.sock"))
+    assert run(capsys, "status") == (1, f"carpd: no carpd is running at {tmp_path}/y.sock\n")
+    _, said = run(capsys, "--socket", str(tmp_path / "x.sock"), "status")
+    assert f"{tmp_path}/x.sock" in said
+    _, said = run(capsys, "--name", "nobody", "status")
+    assert "/run/carpd/nobody.sock" in said
+
+
 def test_nobody_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, said = run(capsys, "--socket", str(tmp_path / "x.sock"), "status")
     assert (code, said) == (1, f"carpd: no carpd is running at {tmp_path}/x.sock\n")
