@@ -13,7 +13,8 @@ from typing import Any
 from carplab.emulation.recover import read_traffic
 from carplab.recording import RAW_FOLDER, Event, Origin, Row, RunFolder, read_events, read_run
 
-_FREQUENT = ("sent", "heard", "arp", "neighbour")  # events that say nothing about a later time
+BEFORE_S = 2.0  # of what was before a fault
+_OF_A_MOMENT = ("sent", "heard", "arp", "hook", "neighbour", "fault", "repair", "phase")
 _OWN = ("format", "run", "outcome", "reason", "origin", "repetition", "started_wall", "phase")
 
 
@@ -22,21 +23,22 @@ def export_run(
 ) -> Path:
     """Write the run in `source`, or its last seconds, as a new run into `to`, and analyse it.
 
-    `active_since_s` are the times of the faults that are still there. Of what was before the
-    window, what tells the states at its beginning is kept, at negative times.
+    `active_since_s` are the times of the faults that are still there. The window is made longer
+    where a fault began before it, so that its effect is in it. Of what was before, what tells the
+    states at the beginning is kept, at negative times.
     """
     about = read_run(source)
     began = Origin(**about["origin"])
-    now_s = time.monotonic()
-    start_s = began.monotonic_s if seconds is None else max(began.monotonic_s, now_s - seconds)
-    origin = Origin(start_s, began.wall_s + start_s - began.monotonic_s)
+    now_s = time.monotonic() - began.monotonic_s
+    faults = _whole(about["scenario"]["faults"], now_s, active_since_s)
+    from_s = 0.0 if seconds is None else _beginning(faults, max(0.0, now_s - seconds))
+    origin = Origin(began.monotonic_s + from_s, began.wall_s + from_s)
     folder = RunFolder.create(to, about["experiment"], origin)
     fields = {key: value for key, value in about.items() if key not in _OWN}
-    scenario = dict(about["scenario"])
-    scenario["faults"] = _faults(
-        scenario["faults"], start_s - began.monotonic_s, now_s - began.monotonic_s, active_since_s
-    )
-    folder.write_run(**{**fields, "duration_s": now_s - start_s, "scenario": scenario})
+    scenario = {**about["scenario"], "faults": _since(faults, from_s)}
+    folder.write_run(**{**fields, "duration_s": now_s - from_s, "scenario": scenario})
+    start_s = origin.monotonic_s
+    folder.event(start_s, "runner", "phase", detail="settled")
     for event in _events(read_events(source, began), start_s):
         folder.event(
             event.monotonic_s,
@@ -47,7 +49,8 @@ def export_run(
             detail=event.detail,
         )
     for tool, rows in read_traffic(source / RAW_FOLDER, start_s):
-        folder.write_rows(tool.table, _since(rows, tool.table.columns), compress=tool.compressed)
+        within = _rows_since(rows, tool.table.columns)
+        folder.write_rows(tool.table, within, compress=tool.compressed)
     folder.finish("finished")
     return _analysed(folder.path)
 
@@ -59,46 +62,40 @@ def _analysed(folder: Path) -> Path:
     return folder
 
 
-def _faults(
-    faults: Iterable[Mapping[str, Any]],
-    start_s: float,
-    now_s: float,
-    active_since_s: Sequence[float],
+def _whole(
+    faults: Iterable[Mapping[str, Any]], now_s: float, active_since_s: Sequence[float]
 ) -> list[dict[str, Any]]:
-    """Return those that were there since `start_s`, their times counted from it."""
-    kept = []
-    for fault in faults:
-        at_s = float(fault["at_s"])
-        end_s = now_s if at_s in active_since_s else at_s + float(fault["length_s"])
-        if end_s >= start_s:
-            kept.append({**fault, "at_s": at_s - start_s, "length_s": end_s - at_s})
-    return kept
+    """Return the faults with their lengths so far."""
+    return [
+        {**fault, "length_s": now_s - fault["at_s"] if lasts else fault["length_s"]}
+        for fault in faults
+        for lasts in [fault["at_s"] in active_since_s]
+    ]
+
+
+def _beginning(faults: Sequence[Mapping[str, Any]], from_s: float) -> float:
+    """Return `from_s`, or a moment before the first of the faults that reach beyond it."""
+    for fault in sorted(faults, key=lambda fault: -float(fault["at_s"])):
+        if fault["at_s"] < from_s + BEFORE_S and fault["at_s"] + fault["length_s"] > from_s:
+            from_s = max(0.0, fault["at_s"] - BEFORE_S)
+    return from_s
+
+
+def _since(faults: Sequence[Mapping[str, Any]], from_s: float) -> list[dict[str, Any]]:
+    within = (fault for fault in faults if fault["at_s"] >= from_s)
+    return [{**fault, "at_s": fault["at_s"] - from_s} for fault in within]
 
 
 def _events(events: Sequence[Event], start_s: float) -> list[Event]:
-    """Return the events since then, and those before that still mean something."""
-    kept = []
-    for number, event in enumerate(events):
-        before = event.monotonic_s < start_s
-        if before and (event.kind in _FREQUENT or _is_over(events, number, start_s)):
-            continue
-        kept.append(event)
-    return kept
+    """Return the events since then, and those before that tell a state which still holds."""
+    return [
+        event
+        for event in events
+        if event.kind not in _OF_A_MOMENT
+        or (event.monotonic_s >= start_s and (event.kind, event.detail) != ("phase", "settled"))
+    ]
 
 
-def _is_over(events: Sequence[Event], number: int, start_s: float) -> bool:
-    """Tell whether an event is about a fault that was repaired before `start_s`."""
-    event = events[number]
-    if event.kind == "repair" or (event.kind == "phase" and event.detail in ("fault", "repair")):
-        return True
-    return event.kind == "fault" and any(
-        (other.kind, other.source, other.segment, other.detail)
-        == ("repair", event.source, event.segment, event.detail)
-        and other.monotonic_s < start_s
-        for other in events[number + 1 :]
-    )
-
-
-def _since(rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:
+def _rows_since(rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:
     time_column = next(n for n, name in enumerate(columns) if name.endswith("_t_s"))
     return [row for row in rows if float(row[time_column] or 0.0) >= 0]
