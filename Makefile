@@ -16,6 +16,7 @@ run: setup ## run the cable-pull experiment (root or sudo); the plots are in res
 	@scripts/as_root.py .venv/bin/carplab run cable-pull
 
 test: lint ## lint, then every test, with those that need root and Mininet (root or sudo)
+	@scripts/setup.sh --for-tests
 	@scripts/as_root.py $(PYTHON) -m pytest
 
 test-pure: setup ## the tests that need neither root nor Mininet

@@ -37,6 +37,8 @@ PROGRAMS: tuple[tuple[str, bool, str, str], ...] = (
     ("conntrackd", False, "firewalls that share their connections (nat=synced, committed)", SETUP),
     ("tcpdump", False, "captures with --pcap", SETUP),
     ("ucarp", False, "tests of carpd against another CARP", SETUP),
+    ("keepalived", False, "the lab that sets CARP beside VRRP", SETUP),
+    ("tshark", False, "labs that read advertisements", SETUP),
     # Its package starts a service, which would act on the machine itself.
     ("keepalived", False, "comparisons with VRRP", f"{APT_GET} keepalived{KEEP_STILL} keepalived"),
 )
