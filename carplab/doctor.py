@@ -24,8 +24,6 @@ SETUP = "make setup"
 PRIVILEGES = "leave the container, or give it privileges (docker run --privileged)"
 STEADY_CLOCKS = ("tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page", "xen")
 
-KEEP_STILL = " && sudo systemctl disable --now"
-APT_GET = "sudo apt-get install --no-install-recommends"
 # program in Machine.versions, whether experiments need it, what it is for, what installs it
 PROGRAMS: tuple[tuple[str, bool, str, str], ...] = (
     ("ping", True, "the ping series", SETUP),
@@ -38,9 +36,6 @@ PROGRAMS: tuple[tuple[str, bool, str, str], ...] = (
     ("tcpdump", False, "captures with --pcap", SETUP),
     ("ucarp", False, "tests of carpd against another CARP", SETUP),
     ("keepalived", False, "the lab that sets CARP beside VRRP", SETUP),
-    ("tshark", False, "labs that read advertisements", SETUP),
-    # Its package starts a service, which would act on the machine itself.
-    ("keepalived", False, "comparisons with VRRP", f"{APT_GET} keepalived{KEEP_STILL} keepalived"),
 )
 BRIDGE_SETTINGS = (
     "net.bridge.bridge-nf-call-arptables",
