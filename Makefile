@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-pure test-pythons lint bench dialects mail docs report clean
+.PHONY: help setup run test test-pure test-pythons lint bench dialects mail docs site report clean
 
 PYTHON := .venv/bin/python
 RESULTS ?= results
@@ -46,6 +46,10 @@ mail: setup ## measure every claim of the mail, 10 times each (hours; goes on wh
 
 docs: setup ## build docs/the-mail.md from its template and results/reference/mail
 	@.venv/bin/carplab mail document
+
+# A test of tests/docs builds it in the same way.
+site: setup ## build the documentation into build/site (open build/site/index.html)
+	@$(PYTHON) -m sphinx -W --keep-going -n -q -j auto -d build/doctrees docs build/site
 
 report: setup ## render the HTML report of every run in results/ (RESULTS=FOLDER for another)
 	@.venv/bin/carplab report $(RESULTS)

@@ -47,11 +47,10 @@ def _apply_setting(network: Network, setting: str) -> Network:
         raise UsageError(f"the setting {setting!r} has no form KEY=VALUE, as in fw2.advskew=100")
     if places and places[0] == "segment":
         return _set_segment(network, [*places[1:], name], text.strip(), setting)
-    known = {**_VIRTUAL_HOST_SETTINGS, **_INTERFACE_SETTINGS, **_ROUTER_SETTINGS}
-    if name not in known:
-        raise UsageError(f"unknown setting {name!r} in {setting!r}: known are {listed(known)}")
+    if name not in SETTINGS:
+        raise UsageError(f"unknown setting {name!r} in {setting!r}: known are {listed(SETTINGS)}")
     router_name, place = _places(network, places, setting)
-    value = _parsed(known[name], name, text, setting)
+    value = _parsed(SETTINGS[name], name, text, setting)
     if name in _ROUTER_SETTINGS and place:
         raise UsageError(f"{name} belongs to a whole firewall: leave {place!r} out of {setting!r}")
     if name in _INTERFACE_SETTINGS and not (router_name and place):
@@ -201,6 +200,8 @@ _ROUTER_SETTINGS: dict[str, Callable[[str], Any]] = {
     "bulk_hold": _seconds,
     "demotion_first": _boolean,
 }
+#: Every setting but those of a segment, and what reads its value.
+SETTINGS = {**_VIRTUAL_HOST_SETTINGS, **_INTERFACE_SETTINGS, **_ROUTER_SETTINGS}
 _EXTENSIONS = {  # setting -> its field of Extensions
     "link_up_delay": "link_up_delay_s",
     "demote_until_settled": "demote_until_settled",

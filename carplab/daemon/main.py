@@ -20,10 +20,10 @@ from carplab.errors import CarplabError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit code: 0, 1 for what went wrong, 2 for wrong usage."""
-    return run_command(_parser(), _execute, arguments)
+    return run_command(build_parser(), _execute, arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="carpd", description="CARP for Linux.")
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--name", help="which carpd to talk to (default: the host name)")

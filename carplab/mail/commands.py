@@ -27,7 +27,7 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     _add_results(measure)
     _add_lanes(measure, 1)
     measure.add_argument(
-        "--only", default="*", metavar="PATTERN", help="series whose names match, as in 'c3-*'"
+        "--only", default="*", metavar="PATTERN", help="series whose names match, as in c3-*"
     )
     measure.add_argument(
         "--repetitions", type=int, metavar="N", help="not all, but the first N of each series"
