@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from ipaddress import IPv6Network, ip_address
 
 import pytest
 
 from carplab.errors import UsageError
-from carplab.network import VirtualHost, preferred_interfaces
+from carplab.network import VirtualHost, as_plain, preferred_interfaces
 from carplab.settings import apply_settings
 from topo.firewall_pair import DESIGNS, FAMILIES, MOST_FIREWALLS, firewall_pair
 
@@ -121,3 +122,14 @@ def test_failover_set_carries_one_virtual_host() -> None:
     assert [each.virtual_hosts[0].advskew for each in router.interfaces[::2]] == [100, 100]
     names = [router.carp_interface(each) for each in router.interfaces]
     assert names == ["fw2-outside-set"] * 2 + ["fw2-inside-set"] * 2
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_site_renumbers_every_address_and_nothing_else(design: str) -> None:
+    here, there = (
+        json.dumps(as_plain(firewall_pair(design=design, family="both", site=site)))
+        for site in (0, 171)
+    )
+    assert here.replace("10.0.", "10.171.").replace("fd00:", "fdab:") == there
+    with pytest.raises(UsageError, match="a site of 256 is out of range: 0 to 255"):
+        firewall_pair(site=256)

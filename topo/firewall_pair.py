@@ -57,6 +57,7 @@ DESIGNS = (SINGLE, BALANCED, *GROUPED)
 
 IPV4, IPV6, BOTH = "ipv4", "ipv6", "both"
 FAMILIES = (IPV4, IPV6, BOTH)
+SITES = range(256)  # what one byte holds
 
 # The last number of a firewall's own address is 10 + its number, of its second cable's 30 + it; the
 # hosts have 100 and up, and the virtual addresses 1 and up.
@@ -79,9 +80,15 @@ EDGE = {
 
 
 def firewall_pair(
-    firewalls: int = 2, sync: bool = False, design: str = SINGLE, family: str = IPV4
+    firewalls: int = 2,
+    sync: bool = False,
+    design: str = SINGLE,
+    family: str = IPV4,
+    site: int = 0,
 ) -> Network:
     """Return the network with this many firewalls; `sync` adds a direct link between two.
+
+    `site` is the second number of every IPv4 address, and the second byte of every fd00 one.
 
     vhid 1 is on the outside, vhid 2 on the inside; balanced: 1, 3, ... and 2, 4, .... advbase is 1.
     The preferred firewall has advskew 0, the others 100 and 200 where that fits, spread evenly up
@@ -95,7 +102,9 @@ def firewall_pair(
             f"{firewalls} firewalls are not possible: 2 to {MOST_FIREWALLS[design]}, "
             f"with the design {design}"
         )
-    network = _Plan(firewalls, design, family).network()
+    if site not in SITES:
+        raise UsageError(f"a site of {site} is out of range: {SITES[0]} to {SITES[-1]}")
+    network = _Plan(firewalls, design, family, site).network()
     if sync:
         network = with_sync_link(network)
     check_network(network)
@@ -107,6 +116,7 @@ class _Plan(NamedTuple):
     firewalls: int
     design: str
     family: str
+    site: int
 
     def network(self) -> Network:
         return Network(
@@ -124,15 +134,21 @@ class _Plan(NamedTuple):
         return self.design == BALANCED and self.family != IPV6
 
     def _prefixes(self, net: int) -> list[str]:
-        prefixes = {4: f"10.0.{net}.0/24", 6: f"fd00:{net}::/64"}
+        prefixes = {4: f"{self._ipv4(net)}.0/24", 6: f"{self._ipv6(net)}::/64"}
         return [prefixes[version] for version in self._versions()]
 
     def _versions(self) -> tuple[int, ...]:
         return {IPV4: (4,), IPV6: (6,), BOTH: (4, 6)}[self.family]
 
     def _own(self, net: int, number: int) -> tuple[InterfaceAddress, ...]:
-        own = {4: f"10.0.{net}.{number}/24", 6: f"fd00:{net}::{number}/64"}
+        own = {4: f"{self._ipv4(net)}.{number}/24", 6: f"{self._ipv6(net)}::{number}/64"}
         return tuple(ip_interface(own[version]) for version in self._versions())
+
+    def _ipv4(self, net: int) -> str:
+        return f"10.{self.site}.{net}"
+
+    def _ipv6(self, net: int) -> str:
+        return f"fd{self.site:02x}:{net}"
 
     def _firewall(self, number: int) -> Router:
         name = f"fw{number}"
@@ -181,8 +197,8 @@ class _Plan(NamedTuple):
     ) -> VirtualHost:
         """Return the segment's virtual host number `index`, from 0."""
         addresses = {
-            4: (f"10.0.{net}.1",),
-            6: (f"fd00:{net}::{index + 1}", self._link_local(net, index)),
+            4: (f"{self._ipv4(net)}.1",),
+            6: (f"{self._ipv6(net)}::{index + 1}", self._link_local(net, index)),
         }
         texts = [text for version in self._versions() for text in addresses[version]]
         vhid = 2 * index + net
@@ -202,7 +218,7 @@ class _Plan(NamedTuple):
     def _routes(self, net: int, order: int) -> Iterator[Route]:
         """Yield the routes of a segment's host number `order`: outside only what leads inside."""
         index = order % self.firewalls if self.design == BALANCED else 0
-        ways = {4: f"10.0.{net}.1", 6: self._link_local(net, index)}
+        ways = {4: f"{self._ipv4(net)}.1", 6: self._link_local(net, index)}
         everything = {4: "0.0.0.0/0", 6: "::/0"}
         inside = dict(zip(self._versions(), self._prefixes(dict(PLACES)["inside"]), strict=True))
         for version in self._versions():

@@ -321,7 +321,7 @@ def list_experiments() -> list[Experiment]:
 
 def list_topologies() -> list[tuple[str, str]]:
     """Return (name, first sentence) of the topologies in the folder for them."""
-    return [(path.stem, _summary(_import(path))) for path in _scripts(TOPOLOGIES)]
+    return [(path.stem, _summary(import_script(path))) for path in _scripts(TOPOLOGIES)]
 
 
 def _scripts(folder: Path) -> list[Path]:
@@ -329,7 +329,7 @@ def _scripts(folder: Path) -> list[Path]:
 
 
 def _load(path: Path) -> Experiment:
-    return describe(_import(path), path)
+    return describe(import_script(path), path)
 
 
 def describe(module: ModuleType, path: Path) -> Experiment:
@@ -342,7 +342,9 @@ def describe(module: ModuleType, path: Path) -> Experiment:
     return Experiment(_name(path), _summary(module), build, path, conditions, judge)
 
 
-def _import(path: Path) -> ModuleType:
+def import_script(path: Path) -> ModuleType:
+    """Return the module of a Python file that is in no package; UsageError if it cannot be loaded.
+    """
     spec = importlib.util.spec_from_file_location(f"carplab_script_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} cannot be read as Python")

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from carplab import recording
 from carplab.errors import CarplabError
+from carplab.lanes import Lane
 from carplab.mail.facts import FINISHED
 from carplab.mail.jobs import LOG_FILE, Job
-from carplab.mail.lanes import Lane
 
 ATTEMPTS = 2
 MOST_FAILURES_IN_A_ROW = 6

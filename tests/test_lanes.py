@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from carplab.errors import CarplabError
-from carplab.mail.lanes import Lane
+from carplab.lanes import Lane
 
 DEADLINE_S = 10.0
 
