@@ -13,7 +13,8 @@ lab's README.md. In all of them stand for
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -125,19 +126,14 @@ def _virtual(network: Network, segment: str) -> str:
     return str(interface.virtual_hosts[0].addresses[0])
 
 
-class _naming:  # noqa: N801  read as a word: with _naming(path)
-    """Turns what a template does wrong into one sentence that names its file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: Any, error: BaseException | None, _trace: Any) -> None:
-        if isinstance(error, (jinja2.TemplateError, TypeError, KeyError)):
-            line = f" line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
-            raise UsageError(f"{self._path}{line}: {error}") from None
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn what a template does wrong into one sentence that names its file."""
+    try:
+        yield
+    except (jinja2.TemplateError, TypeError, KeyError) as error:
+        line = f" line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
+        raise UsageError(f"{path}{line}: {error}") from None
 
 
 _ENVIRONMENT = jinja2.Environment(
