@@ -41,6 +41,7 @@ TOPOLOGIES = PROJECT / "topo"
 IPERFS = ("iperf3", "iperf", "none")
 FRAMEWORKS = ("", "ryu", "os-ken")
 MOST_MBPS = 1000.0
+PROBE_INTERVALS_MS = 1.0, 100.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Options:
     firewalls: int = 2
     iperf: str = "iperf3"
     bandwidth_mbps: float = 20.0
+    probe_interval_ms: float = 1.0
     quick: bool = False
     repeat: int = 1
     seed: int | None = None
@@ -98,8 +100,17 @@ class Options:
                 f"a bandwidth of {self.bandwidth_mbps:g} Mbit/s is out of range: above 0, to "
                 f"{MOST_MBPS:g}"
             )
-        iperf = None if self.iperf == "none" else self.iperf
-        return Traffic(iperf=iperf, iperf_mbps=self.bandwidth_mbps)
+        shortest_ms, longest_ms = PROBE_INTERVALS_MS
+        if not shortest_ms <= self.probe_interval_ms <= longest_ms:
+            raise UsageError(
+                f"a probe each {self.probe_interval_ms:g} ms is out of range: {shortest_ms:g} to "
+                f"{longest_ms:g}"
+            )
+        return Traffic(
+            probe_interval_s=self.probe_interval_ms / 1000,
+            iperf=None if self.iperf == "none" else self.iperf,
+            iperf_mbps=self.bandwidth_mbps,
+        )
 
     def times(self, network: Network) -> Times:
         """Return times that leave room for a failover and a recovery in this network.
@@ -153,10 +164,15 @@ class Options:
         return shlex.join(words)
 
 
-_FLAGS = {"settings": "--set", "bandwidth_mbps": "--bandwidth"}
+_FLAGS = {
+    "settings": "--set",
+    "bandwidth_mbps": "--bandwidth",
+    "probe_interval_ms": "--probe-interval",
+}
 # By a condition:
 _DECIDED = (
     "host", "segment", "firewalls", "design", "family", "quick", "iperf", "bandwidth_mbps",
+    "probe_interval_ms",
 )  # fmt: skip
 
 
@@ -257,6 +273,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=20.0,
         metavar="MBPS",
         help="what iperf sends, Mbit/s (%(default)g)",
+    )
+    traffic.add_argument(
+        "--probe-interval",
+        dest="probe_interval_ms",
+        type=float,
+        default=1.0,
+        metavar="MS",
+        help="time between two packets of the probe, ms (%(default)g)",
     )
     output = parser.add_argument_group("what it leaves and says")
     output.add_argument("--out", type=Path, default=Path("results"), help="folder (%(default)s)")
