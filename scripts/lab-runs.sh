@@ -45,9 +45,11 @@ done
 record $lab link-up-delay mail-cures --condition link-up-delay
 
 lab=06-arp-balancing
-record $lab balanced mail-c5-balanced --condition plain
+for dialect in openbsd openbsd-3.8; do
+  record $lab $dialect mail-c5-balanced --condition plain --dialect $dialect
+done
 
 lab=07-nat-and-state
 for condition in none-crash static-crash synced-crash client-loose; do
-  record $lab $condition mail-c0-nat --condition $condition
+  record $lab $condition mail-c0-nat --condition $condition --dialect openbsd-3.8
 done

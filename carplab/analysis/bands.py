@@ -1,4 +1,4 @@
-"""Bands of states over time, as the figures share them: their looks, their names, their rows."""
+"""Bands of states and of traffic over time, as the figures share them: looks, names, rows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
+from carplab.analysis.outages import Outage
 from carplab.analysis.states import BACKUP, HUNG, INIT, MASTER, NOT_RUNNING, UNKNOWN
 from carplab.analysis.style import (
     BLACK,
@@ -45,6 +46,14 @@ STATES = {
     UNKNOWN: Look(PALE_GREY, "", PALE_GREY, BLACK),
 }
 SPLIT = Look(PURPLE, "---", DARK_PURPLE, BLACK)
+DELIVERED, NOTHING_DELIVERED = "delivered", "nothing delivered"
+TRAFFIC = {
+    DELIVERED: Look(PALE_GREY, "", GREY, BLACK),
+    NOTHING_DELIVERED: Look(BLACK, "", BLACK, "white"),
+}
+
+Spans = Sequence[tuple[float, float, str]]
+"""(start, end, state) in seconds."""
 
 
 def draw_bar(
@@ -85,6 +94,25 @@ def draw_bands(
         draw_bar(axes, row, (low, high), look)
         if high - low > (len(state) + 1) * character_s * 1.15:
             _name_band(axes, row, (low + high) / 2, state, look)
+
+
+def clipped(spans: Spans, limits_s: tuple[float, float]) -> list[tuple[float, float, str]]:
+    """Return what of the spans lies between two times."""
+    inside = [(max(low, limits_s[0]), min(high, limits_s[1]), what) for low, high, what in spans]
+    return [(low, high, what) for low, high, what in inside if high > low]
+
+
+def traffic_spans(outages: Iterable[Outage], limits_s: tuple[float, float]) -> Spans:
+    """Return when packets were delivered and when none was, between two times."""
+    out = [(each.start_s, each.end_s, NOTHING_DELIVERED) for each in outages]
+    out = clipped(out, limits_s)
+    edges_s = [limits_s[0], *(t_s for low, high, _ in out for t_s in (low, high)), limits_s[1]]
+    flowing = [
+        (low, high, DELIVERED)
+        for low, high in zip(edges_s[::2], edges_s[1::2], strict=True)
+        if high > low
+    ]
+    return flowing + out
 
 
 def draw_legend(axes: Axes, states: Collection[str]) -> None:

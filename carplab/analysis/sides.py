@@ -19,18 +19,23 @@ from matplotlib.ticker import MaxNLocator
 from carplab import recording
 from carplab.analysis.bands import (
     CAUSES,
+    NOTHING_DELIVERED,
     SPLIT,
     STATES,
+    TRAFFIC,
     Look,
+    Spans,
+    clipped,
     draw_bands,
     draw_legend,
     name_rows,
+    traffic_spans,
 )
 from carplab.analysis.causes import Cause
 from carplab.analysis.load import Event, Run, VirtualHostKey
 from carplab.analysis.outages import Outage, find_outages
 from carplab.analysis.states import History, Track, track_names
-from carplab.analysis.style import BLACK, GREEN, GREY, PALE_GREY, figure_style
+from carplab.analysis.style import BLACK, GREEN, GREY, figure_style
 from carplab.analysis.text import csv_text, length_text
 from carplab.analysis.windows import Findings
 from carplab.network import place_text
@@ -41,7 +46,6 @@ _ROW_IN = 0.3
 _CHARACTER_IN = 0.078
 _SHORTEST_S = 0.001
 _MOST_STATES = 4  # told in words beside a row
-_FLOWS, _NOTHING = "delivered", "nothing delivered"
 _PORTS = {
     "disabled": Look(GREY, "", GREY, "white"),
     "blocking": Look(GREY, "", GREY, "white"),
@@ -49,12 +53,7 @@ _PORTS = {
     "learning": Look("white", "||||", GREY, BLACK),
     "forwarding": Look("white", "", GREY, BLACK),
 }
-_TRAFFIC = {
-    _FLOWS: Look(PALE_GREY, "", GREY, BLACK),
-    _NOTHING: Look(BLACK, "", BLACK, "white"),
-}
 
-Spans = Sequence[tuple[float, float, str]]
 Port = tuple[str, str]
 """A machine and its place, as `fw1` and `outside/2`."""
 
@@ -217,9 +216,9 @@ def _told(history: History, from_s: float, end_s: float) -> str:
 
 def _split_row(findings: Findings, repair: Cause, limits_s: tuple[float, float]) -> _Row:
     parts = [part for split in findings.splits for part in split.parts]
-    spans = _clipped([(part.start_s, part.end_s, part.who) for part in parts], limits_s)
+    spans = clipped([(part.start_s, part.end_s, part.who) for part in parts], limits_s)
     looks = dict.fromkeys((part.who for part in parts), SPLIT)
-    split_s = sum(high - low for low, high, _ in _clipped(spans, (repair.t_s, limits_s[1])))
+    split_s = sum(high - low for low, high, _ in clipped(spans, (repair.t_s, limits_s[1])))
     at_least = any(split.open_end for split in findings.splits)
     return _Row("split", spans, looks, length_text(split_s, at_least))
 
@@ -227,20 +226,8 @@ def _split_row(findings: Findings, repair: Cause, limits_s: tuple[float, float])
 def _traffic_row(
     name: str, outages: Sequence[Outage], repair: Cause, limits_s: tuple[float, float]
 ) -> _Row:
-    out = [(each.start_s, each.end_s, _NOTHING) for each in outages]
-    out = _clipped(out, limits_s)
-    edges_s = [limits_s[0], *(t_s for low, high, _ in out for t_s in (low, high)), limits_s[1]]
-    flowing = [
-        (low, high, _FLOWS)
-        for low, high in zip(edges_s[::2], edges_s[1::2], strict=True)
-        if high > low
-    ]
-    out_s = sum(high - low for low, high, _ in _clipped(out, (repair.t_s, limits_s[1])))
+    spans = traffic_spans(outages, limits_s)
+    out = [(low, high, what) for low, high, what in spans if what == NOTHING_DELIVERED]
+    out_s = sum(high - low for low, high, _ in clipped(out, (repair.t_s, limits_s[1])))
     length = length_text(out_s, any(each.open_end for each in outages))
-    return _Row(name, flowing + out, _TRAFFIC, f"nothing delivered {length}")
-
-
-def _clipped(spans: Spans, limits_s: tuple[float, float]) -> list[tuple[float, float, str]]:
-    """Return what of the spans lies between two times."""
-    inside = [(max(low, limits_s[0]), min(high, limits_s[1]), what) for low, high, what in spans]
-    return [(low, high, what) for low, high, what in inside if high > low]
+    return _Row(name, spans, TRAFFIC, f"{NOTHING_DELIVERED} {length}")

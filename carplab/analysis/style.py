@@ -54,6 +54,11 @@ def figure_style() -> Iterator[None]:
         yield
 
 
+def use_style() -> None:
+    """Draw everything from here on with the settings all figures share; for a notebook."""
+    mpl.rcParams.update(_SETTINGS)
+
+
 def as_svg(figure: Figure) -> bytes:
     """Return the figure as SVG, the same bytes for the same figure."""
     with figure_style(), io.BytesIO() as file:

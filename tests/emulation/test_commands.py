@@ -55,6 +55,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
         (["cable-pull", "--repeat", "many"], "invalid int value: 'many'"),
         (["cable-pull", "--iperf", "netperf"], "unknown traffic tool 'netperf': known are iperf3"),
         (["cable-pull", "--bandwidth", "0"], "bandwidth of 0 Mbit/s is out of range"),
+        (["cable-pull", "--probe-interval", "0.1"], "0.1 ms is out of range: 1 to 100"),
         (["cable-pull", "--ofp-port", "70000"], "--ofp-port 70000 is out of range"),
         (["cable-pull", "--framework", "pox"], "unknown framework 'pox': known are ryu, os-ken"),
         (["cable-pull", "--firewalls", "1"], "1 firewalls are not possible: 2 to 80"),
@@ -169,6 +170,12 @@ def test_recorded_command_asks_for_the_same_again() -> None:
     assert parse(again) == parse(
         [*shlex.split(words), "--bandwidth", "5", "--iperf", "iperf", "--seed", "7"]
     )
+
+
+def test_probe_interval_is_asked_for_in_milliseconds_and_recorded() -> None:
+    options = parse(["--probe-interval", "5"])
+    assert options.traffic().probe_interval_s == 0.005
+    assert "--probe-interval 5.0" in options.command("crash", seed=7)
 
 
 @pytest.mark.parametrize("setting", ["advbase=1", "advbase=10", "advbase=254", "fw2.advskew=254"])

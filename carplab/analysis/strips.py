@@ -1,0 +1,124 @@
+"""The figure that lays runs side by side: the states and the traffic of each, on one time axis.
+
+Each run has a strip: a row for each virtual host on each machine, and one for the main flow. Times
+count from the first fault of each run, or from the first repair, so that the strips line up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from carplab.analysis.analysed import AnalysedRun
+from carplab.analysis.bands import (
+    CAUSES,
+    CHARACTER,
+    STATES,
+    TRAFFIC,
+    Spans,
+    draw_bands,
+    name_rows,
+    traffic_spans,
+)
+from carplab.analysis.causes import Cause
+from carplab.analysis.states import track_names
+from carplab.analysis.style import GREEN, VERMILLION, figure_style
+from carplab.errors import CarplabError
+
+FAULT, REPAIR = "fault", "repair"
+WIDTH_IN = 11.0
+_ROW_IN = 0.26
+_LINES = {FAULT: (VERMILLION, "-"), REPAIR: (GREEN, "--")}
+
+
+def draw_strips(
+    runs: Mapping[str, AnalysedRun],
+    since: str = FAULT,
+    before_s: float = 1.0,
+    after_s: float | None = None,
+) -> Figure:
+    """Return the figure of some runs, by the titles of their strips.
+
+    It shows from `before_s` before the first fault (or repair: `since`) of each to `after_s` after
+    it, or to the end of the longest. CarplabError where a run has none.
+    """
+    zeros_s = {title: _zero_s(run, since) for title, run in runs.items()}
+    end_s = after_s or max(run.findings.end_s - zeros_s[title] for title, run in runs.items())
+    rows = [len(run.findings.tracks) + 1 for run in runs.values()]
+    with figure_style():
+        height_in = sum(rows) * _ROW_IN + len(rows) * 0.35 + 1.0
+        figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+        grid = figure.subplots(len(rows), 1, sharex=True, squeeze=False, height_ratios=rows)
+        grid[0, 0].set_xlim(-before_s, end_s)
+        states = {
+            state
+            for axes, (title, run) in zip(grid[:, 0], runs.items(), strict=True)
+            for state in _draw_strip(axes, title, run, zeros_s[title], (-before_s, end_s))
+        }
+        grid[-1, 0].spines["bottom"].set_visible(True)
+        grid[-1, 0].tick_params(axis="x", length=3.5)
+        grid[-1, 0].xaxis.set_major_locator(MaxNLocator(12, steps=[1, 2, 5, 10]))
+        grid[-1, 0].set_xlabel(f"seconds after the {since}")
+        _draw_legend(figure, states)
+    return figure
+
+
+def _zero_s(analysed: AnalysedRun, since: str) -> float:
+    """Return when the first fault or repair of a run was."""
+    for cause in analysed.findings.causes:
+        if _kind(cause) == since:
+            return cause.t_s
+    raise CarplabError(f"{analysed.run.folder} recorded no {since}: no time to count from")
+
+
+def _kind(cause: Cause) -> str:
+    return FAULT if cause.is_fault else REPAIR
+
+
+def _draw_strip(
+    axes: Axes, title: str, analysed: AnalysedRun, zero_s: float, limits_s: tuple[float, float]
+) -> set[str]:
+    """Draw one run; returns the states that it shows."""
+    findings = analysed.findings
+    shown_s = limits_s[0] + zero_s, min(limits_s[1] + zero_s, findings.end_s)
+    rows: list[tuple[str, Spans]] = [
+        (name, track.spans(*shown_s))
+        for name, track in zip(track_names(findings.tracks), findings.tracks, strict=True)
+    ]
+    rows.append(("traffic", traffic_spans(findings.outages, shown_s)))
+    name_rows(axes, [name for name, _ in rows])
+    axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
+    for number, (_, spans) in enumerate(rows):
+        moved = [(low - zero_s, high - zero_s, state) for low, high, state in spans]
+        draw_bands(axes, number, moved, _LOOKS, CHARACTER * (limits_s[1] - limits_s[0]))
+    for cause in findings.causes:
+        colour, dashes = _LINES[_kind(cause)]
+        axes.axvline(
+            cause.t_s - zero_s, color=colour, linestyle=dashes, linewidth=1.5, zorder=CAUSES
+        )
+    return {state for _, spans in rows for _, _, state in spans}
+
+
+_LOOKS = {**STATES, **TRAFFIC}
+
+
+def _draw_legend(figure: Figure, states: set[str]) -> None:
+    """Say above all strips which look is which state, and which line a fault."""
+    handles: list[Patch | Line2D] = [
+        Patch(facecolor=look.face, edgecolor=look.edge, hatch=look.hatch, label=state)
+        for state, look in _LOOKS.items()
+        if state in states
+    ]
+    handles += [
+        Line2D([], [], color=colour, linestyle=dashes, linewidth=1.5, label=kind)
+        for kind, (colour, dashes) in _LINES.items()
+    ]
+    figure.legend(
+        handles=handles, loc="outside upper right", ncols=len(handles), frameon=False,
+        fontsize=8.5, handlelength=1.6, columnspacing=1.2,
+    )  # fmt: skip
