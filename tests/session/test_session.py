@@ -16,7 +16,7 @@ import pytest
 from carplab.analysis.analysed import read_run
 from carplab.emulation import registry
 from carplab.errors import CarplabError, UsageError
-from carplab.mail.lanes import Lane
+from carplab.lanes import Lane
 from carplab.recording import read_run as read_about
 from carplab.session.client import Session, find_session, start_session
 from carplab.session.spec import SessionSpec
