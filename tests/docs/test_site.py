@@ -27,6 +27,7 @@ _COMMAND = re.compile(
     r"(?:\$ |    |(?=sudo |\.venv/))(?:sudo )?(?:\.venv/bin/)?(carplab|carpd) (.*)"
 )
 _FOREIGN = re.compile(r'(?:src|href)="(?:https?:)?//[^"]*"')
+_TARGET = re.compile(r"\]\((?!https?:)([^)#]+)")
 # What a page may lead to, and what it may load nothing from.
 _LINK = re.compile(r'<a\b[^>]*>|<link rel="canonical"[^>]*>')
 
@@ -66,6 +67,14 @@ def test_reference_is_made_from_the_code(site: Path) -> None:
     assert "Seconds without an advertisement after which a BACKUP becomes MASTER." in network
     machine = (site / "explanation/carp.html").read_text(encoding="utf-8")
     assert "preempting a slower master</text>" in machine
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_links_of_the_pages_outside_the_site_lead_somewhere(name: str) -> None:
+    targets = _TARGET.findall((PROJECT / name).read_text(encoding="utf-8"))
+    assert targets
+    for target in targets:
+        assert (PROJECT / target).exists(), target
 
 
 def command_lines() -> Iterator[tuple[str, str, str]]:
