@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-pure test-pythons lint bench dialects mail docs site report clean
+.PHONY: help setup run test test-pure test-pythons lint bench dialects mail docs site labs report clean
 
 PYTHON := .venv/bin/python
 RESULTS ?= results
@@ -50,6 +50,9 @@ docs: setup ## build docs/the-mail.md from its template and results/reference/ma
 # A test of tests/docs builds it in the same way.
 site: setup ## build the documentation into build/site (open build/site/index.html)
 	@$(PYTHON) -m sphinx -W --keep-going -n -q -j auto -d build/doctrees docs build/site
+
+labs: setup ## whether each lab's start fails its check, and its solution passes (root or sudo)
+	@scripts/as_root.py .venv/bin/carplab lab verify
 
 report: setup ## render the HTML report of every run in results/ (RESULTS=FOLDER for another)
 	@.venv/bin/carplab report $(RESULTS)

@@ -37,8 +37,11 @@ python_maximum_signature_line_length = 80
 default_role = "literal"
 
 nitpicky = True
-# Names of the standard library and of others lead nowhere: that would need their inventories.
-nitpick_ignore_regex = [(r"py:.*", r"(?!carplab|topo|experiments|controllers).*")]
+nitpick_ignore_regex = [
+    # Names of the standard library and of others lead nowhere: that would need their inventories.
+    (r"py:.*", r"(?!carplab|topo|experiments|controllers).*"),
+    (r"py:.*", r".*\._\w+"),  # private names, type variables
+]
 
 # sphinx-argparse's domain has nothing that Markdown's links could find.
 suppress_warnings = ["myst.domains"]

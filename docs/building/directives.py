@@ -1,4 +1,4 @@
-"""Three directives of the pages that take from the code what the code decides.
+"""Directives of the pages that take from the code what the code decides.
 
 `table-of OBJECT` explains each word of a list in the code: its content has a line `WORD: text` for
 each one, in Markdown, indented where it goes on. A word without a text, or a text without its word,
@@ -6,6 +6,8 @@ is an error. The object is a table of a run (its columns, whose units stand in t
 enumeration (its values), or whatever can be iterated. `:head:` names the columns.
 
 `state-machine` draws the transitions of carplab.carp.
+
+`labs` lists the labs of the course, with the first paragraph of each one's handout.
 
 `<a id="x"></a>` on a line of its own is a target, as it is where the page is read on a forge.
 """
@@ -25,6 +27,9 @@ from sphinx.util.docutils import SphinxDirective
 
 from carplab import recording
 from carplab.carp import virtual_host
+from carplab.labs.course import README_FILE, CourseLab, list_labs
+from carplab.labs.drawing import GUEST
+from carplab.labs.handout import Handout
 from docs.building.state_machine import draw
 
 UNITS = {"_mbps": "Mbit/s", "_ms": "ms", "_s": "s"}
@@ -83,7 +88,22 @@ def unit(column: str) -> str:
     return ""
 
 
-class TableOf(SphinxDirective):
+class _Tabular(SphinxDirective):
+    """A directive that makes a table whose cells are Markdown."""
+
+    def table(self, head: list[str], rows: list[list[str]]) -> nodes.table:
+        group = nodes.tgroup(cols=len(head))
+        group += [nodes.colspec() for _ in head]
+        group += nodes.thead("", self._row(head))
+        group += nodes.tbody("", *(self._row(row) for row in rows))
+        return nodes.table("", group, classes=["table-of"])
+
+    def _row(self, cells: list[str]) -> nodes.row:
+        entries = (nodes.entry("", *self.parse_text_to_nodes(cell)) for cell in cells)
+        return nodes.row("", *entries)
+
+
+class TableOf(_Tabular):
     required_arguments = 1
     has_content = True
     option_spec: ClassVar[dict[str, Any]] = {"head": directives.unchanged}
@@ -102,20 +122,22 @@ class TableOf(SphinxDirective):
             [f"`{word}`", *([its_unit] if with_units else []), texts[word]]
             for word, its_unit in zip(words, units, strict=True)
         ]
-        return [self._table([name.strip() for name in head.split(",")], rows)]
+        return [self.table([name.strip() for name in head.split(",")], rows)]
 
-    def _table(self, head: list[str], rows: list[list[str]]) -> nodes.table:
-        group = nodes.tgroup(cols=len(head))
-        group += [nodes.colspec() for _ in head]
-        group += nodes.thead("", self._row(head))
-        group += nodes.tbody("", *(self._row(row) for row in rows))
-        return nodes.table("", group, classes=["table-of"])
 
-    def _row(self, cells: list[str]) -> nodes.row:
-        return nodes.row("", *(nodes.entry("", *self._parsed(cell)) for cell in cells))
+class Labs(_Tabular):
+    def run(self) -> list[nodes.Node]:
+        labs = list_labs()
+        for lab in labs:
+            self.env.note_dependency(str(lab.folder / README_FILE))
+        rows = [[f"`{lab.name}`", str(lab.minutes), about(lab)] for lab in labs]
+        return [self.table(["lab", "minutes", "what it is about"], rows)]
 
-    def _parsed(self, text: str) -> list[nodes.Node]:
-        return self.parse_text_to_nodes(text)
+
+def about(lab: CourseLab) -> str:
+    """Return a lab's title and the first paragraph of its handout, as anybody gets it."""
+    _, paragraph, *_ = Handout(lab, GUEST).readme().split("\n\n")
+    return f"**{lab.title}** {' '.join(paragraph.split())}"
 
 
 class StateMachine(SphinxDirective):
@@ -133,6 +155,7 @@ def targets(source: str) -> str:
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("table-of", TableOf)
     app.add_directive("state-machine", StateMachine)
+    app.add_directive("labs", Labs)
     app.connect("source-read", _read)
     return {"parallel_read_safe": True}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import shlex
@@ -14,19 +15,22 @@ import pytest
 
 from carplab.cli import build_parser
 from carplab.daemon import main as carpd
+from carplab.labs.course import list_labs
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGES = [
     PROJECT / "README.md",
     PROJECT / "CONTRIBUTING.md",
     *sorted((PROJECT / "docs").rglob("*.md")),
+    *sorted((PROJECT / "labs").rglob("*.md")),
 ]
 STRICT = ("-W", "--keep-going", "-n", "-q", "-j", "auto")
 # A line of a shell: behind a prompt, indented as a block, or with the path of the command.
 _COMMAND = re.compile(
-    r"(?:\$ |    |(?=sudo |\.venv/))(?:sudo )?(?:\.venv/bin/)?(carplab|carpd) (.*)"
+    r"(?:\$ | {4,}|(?=sudo |\.venv/))(?:sudo )?(?:\.venv/bin/)?(carplab|carpd) (.*)"
 )
 _FOREIGN = re.compile(r'(?:src|href)="(?:https?:)?//[^"]*"')
+_DRAWN = re.compile(r"\{\{.*?\}\}")  # in the labs' handouts, which are templates
 _TARGET = re.compile(r"\]\((?!https?:)([^)#]+)")
 # What a page may lead to, and what it may load nothing from.
 _LINK = re.compile(r'<a\b[^>]*>|<link rel="canonical"[^>]*>')
@@ -59,6 +63,12 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
         assert loaded == [], page
 
 
+def test_every_lab_is_listed(site: Path) -> None:
+    page = (site / "labs.html").read_text(encoding="utf-8")
+    for lab in list_labs():
+        assert lab.name in page and html.escape(lab.title) in page
+
+
 def test_reference_is_made_from_the_code(site: Path) -> None:
     commands = (site / "reference/commands.html").read_text(encoding="utf-8")
     assert "--bandwidth" in commands and "--no-analysis" in commands
@@ -80,7 +90,8 @@ def test_links_of_the_pages_outside_the_site_lead_somewhere(name: str) -> None:
 def command_lines() -> Iterator[tuple[str, str, str]]:
     """Yield the page, the program and the words of each command line in the pages."""
     for page in PAGES:
-        for line in page.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
+        text = _DRAWN.sub("1", page.read_text(encoding="utf-8"))
+        for line in text.replace("\\\n", " ").splitlines():
             match = _COMMAND.fullmatch(line)
             if match:
                 yield page.name, match[1], match[2]
