@@ -228,10 +228,14 @@ class RunningLab:
 
     @property
     def patience_s(self) -> float:
-        """How long to wait until a network that works is whole: its own times, and some slack."""
-        down_s = max((each.master_down_s for each in self.virtual_hosts()), default=0.0)
-        own_s = 2 * max(down_s, self.network.master_down_s())
-        return own_s + self.network.blocked_s() + self.network.hold_s() + SLACK_S
+        """How long to wait until a network that works is whole: its own times, and some slack.
+
+        A BACKUP loses its MASTER, becomes one, and is preempted at its next advertisement.
+        """
+        running = [each.master_down_s + each.interval_s for each in self.virtual_hosts()]
+        right = self.network
+        own_s = max(*running, right.master_down_s() + right.interval_s(), 0.0)
+        return own_s + right.blocked_s() + right.hold_s() + SLACK_S
 
     def wait_until(self, condition: Callable[[], _T], deadline_s: float | None = None) -> _T:
         """Return what `condition` returns, as soon as it is true or when the deadline has passed.

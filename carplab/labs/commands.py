@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
     from carplab.labs.batch import Graded
+    from carplab.labs.checking import Line
     from carplab.labs.course import CourseLab
     from carplab.labs.grading import Grade
     from carplab.labs.workspace import Workspace
@@ -189,15 +191,24 @@ def _check(arguments: argparse.Namespace) -> int:
 
     _check_lanes(arguments.lanes)
     lab = find_lab(arguments.lab)
-    if not arguments.files:
-        grades = [_check_running(lab)]
-    elif len(arguments.files) == 1:
-        grades = [_grade(lab, arguments.files[0], arguments.out)]
-    else:
-        grades = _grade_all(lab, arguments.files, arguments.lanes, arguments.out)
     if arguments.csv:
-        append_csv(arguments.csv, grades)
-    return 0 if all(grade.passed for grade in grades) else 1
+        append_csv(arguments.csv, [])  # what keeps it from being written is said at once
+    passed = True
+    for grade in _grades(lab, arguments):
+        passed = passed and grade.passed
+        if arguments.csv:
+            append_csv(arguments.csv, [grade])
+    return 0 if passed else 1
+
+
+def _grades(lab: CourseLab, arguments: argparse.Namespace) -> Iterator[Grade]:
+    """Yield the grade of the lab that runs, or of each folder as it is found."""
+    if not arguments.files:
+        yield _check_running(lab)
+    elif len(arguments.files) == 1:
+        yield _grade(lab, arguments.files[0], arguments.out)
+    else:
+        yield from _grade_all(lab, arguments.files, arguments.lanes, arguments.out)
 
 
 def _check_running(lab: CourseLab) -> Grade:
@@ -234,18 +245,16 @@ def _grade(lab: CourseLab, folder: Path, out: Path) -> Grade:
         return grade_folder(lab, folder, out, shown.add)
 
 
-def _grade_all(lab: CourseLab, folders: list[Path], lanes: int, out: Path) -> list[Grade]:
+def _grade_all(lab: CourseLab, folders: list[Path], lanes: int, out: Path) -> Iterator[Grade]:
     from carplab.labs.batch import Job, grade_in_lanes
     from carplab.labs.workspace import Workspace
 
     for folder in folders:  # what is no lab's folder is said before an hour of grading
         if Workspace.open(folder).handout.lab != lab:
             raise UsageError(f"{folder} is not of lab {lab.name}")
-    found = {}
     for graded in grade_in_lanes([Job(lab, folder) for folder in folders], lanes, out):
-        found[graded.job.folder] = graded.grade
         print(_graded_text(graded), flush=True)
-    return [found[folder] for folder in folders]
+        yield graded.grade
 
 
 def _graded_text(graded: Graded) -> str:
@@ -308,7 +317,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 class _Shown:
-    """The table of a check, which grows on a terminal as lines are found."""
+    """The table of a check: on a terminal it grows as lines are found."""
 
     def __init__(self, workspace: Workspace) -> None:
         from rich.console import Console
@@ -318,22 +327,25 @@ class _Shown:
 
         lab = workspace.handout.lab
         self._table = new_table(f"Lab {lab.number}, {lab.title}: {workspace.handout.student}")
-        self._live = Live(self._table, console=Console(highlight=False), auto_refresh=False)
+        self._console = Console(highlight=False)
+        self._live = Live(self._table, console=self._console, auto_refresh=False)
 
     def __enter__(self) -> _Shown:
-        self._live.start()
+        if self._console.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._live.stop()
+        if not self._console.is_terminal:
+            self._console.print(self._table)
 
-    def add(self, line: object) -> None:
-        from carplab.labs.checking import Line
+    def add(self, line: Line) -> None:
         from carplab.labs.grading import add_line
 
-        assert isinstance(line, Line)
         add_line(self._table, line)
-        self._live.refresh()
+        if self._console.is_terminal:
+            self._live.refresh()
 
 
 def _running() -> Session | None:

@@ -90,8 +90,9 @@ def table(found: Mapping[str, Mapping[str, Verified]]) -> Table:
     from rich import box
     from rich.table import Table
 
-    columns = ("lab", "start fails", "which checks", "solution passes", "seconds")
-    shown = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("lab", "start fails", "which checks", "solution passes", "seconds"):
+        shown.add_column(column, no_wrap=column == "lab")
     for name, parts in found.items():
         start, solution = parts[START], parts[SOLUTION]
         seconds = f"{start.graded.seconds:.0f} + {solution.graded.seconds:.0f}"
