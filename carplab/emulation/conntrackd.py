@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from carplab.emulation.conntrackd_config import configuration_file, render
@@ -23,24 +24,44 @@ POLL_S = 0.01
 
 
 class Conntrackds:
-    """Those of a network. A firewall without one is passed over."""
+    """Those of a network. A firewall without one is passed over.
 
-    def __init__(self, network: Network, emulated: EmulatedNetwork, registry: Registry) -> None:
+    `sync_sections` are the sections Sync of those that somebody has written by hand: such a one may
+    fail to start. `failed` says why one does not run, by firewall.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        emulated: EmulatedNetwork,
+        registry: Registry,
+        sync_sections: Mapping[str, str] | None = None,
+    ) -> None:
+        self.failed: dict[str, str] = {}
+        self._by_hand = sync_sections or {}
         self._daemons = {
-            router.name: Conntrackd(network, emulated, registry, router)
+            router.name: Conntrackd(
+                network, emulated, registry, router, self._by_hand.get(router.name, "")
+            )
             for router in network.routers
             if router.nat in SHARED_NATS
         }
 
     def start_all(self) -> None:
         """Start each of them."""
-        for daemon in self._daemons.values():
-            daemon.start()
+        for host in self._daemons:
+            self.start(host)
 
     def start(self, host: str) -> None:
         """The machine has booted."""
         if host in self._daemons:
-            self._daemons[host].start()
+            self.failed.pop(host, None)
+            try:
+                self._daemons[host].start()
+            except CarplabError as error:
+                if host not in self._by_hand:
+                    raise
+                self.failed[host] = str(error)
 
     def kill(self, host: str) -> None:
         """The machine is gone."""
@@ -62,6 +83,14 @@ class Conntrackds:
         for daemon in self._daemons.values():
             daemon.check()
 
+    def look_after(self) -> None:
+        """Note those that have ended by themselves, where `check` raises."""
+        for host, daemon in self._daemons.items():
+            try:
+                daemon.check()
+            except CarplabError as error:
+                self.failed[host] = str(error)
+
     def stop(self) -> None:
         """End each of them. Never raises."""
         for daemon in self._daemons.values():
@@ -72,13 +101,19 @@ class Conntrackd:
     """One firewall's conntrackd."""
 
     def __init__(
-        self, network: Network, emulated: EmulatedNetwork, registry: Registry, router: Router
+        self,
+        network: Network,
+        emulated: EmulatedNetwork,
+        registry: Registry,
+        router: Router,
+        sync_section: str = "",
     ) -> None:
         self.name = router.name
         self._emulated = emulated
         self._registry = registry
         self._configuration = configuration_file(router, registry.run_dir)
-        self._configuration.write_text(render(network, router, registry.run_dir))
+        text = render(network, router, registry.run_dir, sync_section)
+        self._configuration.write_text(text)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -102,16 +137,17 @@ class Conntrackd:
             time.sleep(POLL_S)
 
     def kill(self) -> None:
-        """SIGKILL it."""
-        assert self._process
+        """SIGKILL it, unless it has ended by itself."""
+        if self._process is None:
+            return
         self._process.kill()
         self._process.wait()
         self._process = None
 
     def signal(self, number: signal.Signals) -> None:
         """Stop it in its tracks (SIGSTOP), or let it go on (SIGCONT)."""
-        assert self._process
-        self._process.send_signal(number)
+        if self._process is not None:
+            self._process.send_signal(number)
 
     def check(self) -> None:
         """Raise CarplabError when it has ended without having been told."""

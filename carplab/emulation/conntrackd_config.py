@@ -25,10 +25,20 @@ nat=committed only: with nat=synced its kernel's connections are the other firew
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
-from carplab.network import COMMITTED_NAT, SYNC, SYNCED_NAT, Network, Router, interface_name
+from carplab.errors import UsageError
+from carplab.network import (
+    COMMITTED_NAT,
+    SYNC,
+    SYNCED_NAT,
+    InterfaceAddress,
+    Network,
+    Router,
+    interface_name,
+)
 
 PORT = 3780
 _STEPS = {
@@ -54,21 +64,34 @@ def hooks(router: Router, run_dir: Path) -> dict[str, list[str]]:
     }
 
 
-def render(network: Network, router: Router, run_dir: Path) -> str:
+def check_sync_section(text: str, source: str) -> None:
+    """Refuse what is more or less than a section Sync, with a UsageError that names `source`.
+
+    The section General is the emulation's: conntrackd writes as root to the files it names.
+    """
+    sections, depth = [], 0
+    for line in text.splitlines():
+        line = line.partition("#")[0]
+        if depth == 0 and line.strip():
+            sections.append(line.split()[0])
+        depth += line.count("{") - line.count("}")
+        if depth < 0 or re.search(r"}\s*[^\s}]", line):
+            raise UsageError(f"{source}: a brace too many, or something behind one: {line.strip()}")
+    if [word.rstrip("{") for word in sections] != ["Sync"] or depth:
+        raise UsageError(f"{source}: one whole section Sync {{ ... }} is expected, nothing else")
+
+
+def render(network: Network, router: Router, run_dir: Path, sync: str = "") -> str:
     """Return the configuration of this firewall's conntrackd (conntrackd.conf(5)).
 
-    The firewall's own connections stay with it: those from its addresses, and those on the link
-    itself, which would make news without end.
+    `sync` is its section Sync, if it is to be another than the one that goes with the network.
     """
-    link = next(link for link in network.links if link.name == SYNC)
-    own = next(address for name, address in link.ends if name == router.name)
-    other = next(address for name, address in link.ends if name != router.name)
-    own_addresses = [each.ip for interface in router.interfaces for each in interface.addresses]
-    ignored = "\n".join(
-        f"            IPv{address.version}_address {address}"
-        for address in (own.ip, other.ip, *own_addresses)
-    )
-    base = run_dir / f"{router.name}-conntrackd"
+    section = sync.strip() or _sync_section(network, router)
+    return f"{section}\n{_general_section(network, router, run_dir)}"
+
+
+def _sync_section(network: Network, router: Router) -> str:
+    own, other = _sync_addresses(network, router)
     return f"""\
 Sync {{
     Mode FTFW {{
@@ -82,7 +105,31 @@ Sync {{
         Interface {interface_name(router.name, SYNC)}
         Checksum on
     }}
-}}
+}}"""
+
+
+def _sync_addresses(network: Network, router: Router) -> tuple[InterfaceAddress, InterfaceAddress]:
+    """Return this firewall's address on the sync link, and the other one's."""
+    link = next(link for link in network.links if link.name == SYNC)
+    own = next(address for name, address in link.ends if name == router.name)
+    other = next(address for name, address in link.ends if name != router.name)
+    return own, other
+
+
+def _general_section(network: Network, router: Router, run_dir: Path) -> str:
+    """Return where it keeps its files, and which connections it tells of.
+
+    The firewall's own connections stay with it: those from its addresses, and those on the link
+    itself, which would make news without end.
+    """
+    own, other = _sync_addresses(network, router)
+    own_addresses = [each.ip for interface in router.interfaces for each in interface.addresses]
+    ignored = "\n".join(
+        f"            IPv{address.version}_address {address}"
+        for address in (own.ip, other.ip, *own_addresses)
+    )
+    base = run_dir / f"{router.name}-conntrackd"
+    return f"""\
 General {{
     Systemd no
     HashSize 1024

@@ -54,7 +54,7 @@ class RunningNetwork:
     """The network while it is up; its events go into the run folder.
 
     `daemons` makes the daemons of firewalls that do not run the carpd that their description asks
-    for.
+    for, `sync_sections` configures their conntrackds likewise.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class RunningNetwork:
         folder: RunFolder,
         states: States,
         daemons: Mapping[str, Callable[[RunningNetwork], Daemon]] | None = None,
+        sync_sections: Mapping[str, str] | None = None,
     ) -> None:
         self.network = network
         self.states = states
@@ -71,6 +72,7 @@ class RunningNetwork:
         self._foundation = foundation
         self._folder = folder
         self._makers = daemons or {}
+        self._sync_sections = sync_sections
         self._controllers: list[ControllerProcess] = []
         self._port_states = PortStates(network, self.reports.on_port_state)
         self._bridge_watcher: BridgeWatcher | None = None
@@ -92,6 +94,12 @@ class RunningNetwork:
         """The machines; there is one once the network is built."""
         assert self._emulated
         return self._emulated
+
+    @property
+    def conntrackds(self) -> Conntrackds:
+        """What shares the firewalls' connections; they are there once the network is built."""
+        assert self._conntrackds
+        return self._conntrackds
 
     @property
     def faults(self) -> FaultMaker:
@@ -133,7 +141,9 @@ class RunningNetwork:
             router.name: self._makers.get(router.name, partial(_carpd, router=router))(self)
             for router in self.network.routers
         }
-        self._conntrackds = Conntrackds(self.network, self._emulated, self.registry)
+        self._conntrackds = Conntrackds(
+            self.network, self._emulated, self.registry, self._sync_sections
+        )
         self._faults = FaultMaker(
             self.network,
             self._emulated,
@@ -150,8 +160,7 @@ class RunningNetwork:
 
         Without preempt whoever is first stays MASTER.
         """
-        assert self._conntrackds
-        self._conntrackds.start_all()
+        self.conntrackds.start_all()
         for name in sorted(self.daemons, key=lambda name: name != preferred):
             self.start_daemon(name)
 
@@ -233,17 +242,16 @@ class RunningNetwork:
     def check(self) -> None:
         """Raise CarplabError when something has ended by itself, or the record cannot be kept."""
         self.check_record()
+        self.conntrackds.check()
         for daemon in self.daemons.values():
             daemon.check()
 
     def check_record(self) -> None:
-        """Check everything but the firewalls' daemons."""
+        """Check everything but what runs on the firewalls."""
         if self.reports.error:
             raise self.reports.error
         for controller in self._controllers:
             controller.check()
-        if self._conntrackds:
-            self._conntrackds.check()
 
     def stop(self) -> None:
         """End everything, the last one started first; what one leaves does not keep the others."""

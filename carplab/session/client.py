@@ -48,7 +48,10 @@ class Session:
         return self._ask("describe")
 
     def status(self) -> dict[str, Any]:
-        """How it is now: virtual hosts and their states, demotions, carpd by firewall, faults."""
+        """How it is now: virtual hosts and their states, demotions, carpd by firewall, faults.
+
+        "conntrackd" has the sentence of each that does not run and should, by firewall.
+        """
         return self._ask("status")
 
     def inject(

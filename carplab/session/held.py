@@ -47,7 +47,12 @@ class HeldNetwork:
         self._network = spec.configured_network()
         self._states = States(self._network)
         self._running = RunningNetwork(
-            self._network, foundation, folder, self._states, self._daemon_makers()
+            self._network,
+            foundation,
+            folder,
+            self._states,
+            self._daemon_makers(),
+            spec.sync_sections,
         )
         self._followers = Followers()
         self._acting = threading.RLock()  # one thing is done to the network at a time
@@ -70,6 +75,7 @@ class HeldNetwork:
             running.emulated, self._foundation.registry, self._foundation.registry.run_dir
         )
         self._foundation.say("settle", "starting the firewalls")
+        running.conntrackds.start_all()
         for name in running.daemons:
             self._start_daemon(name)
         self._run_scripts()
@@ -93,6 +99,7 @@ class HeldNetwork:
                     daemon.check()
                 except CarplabError as error:
                     self._note_failure(name, str(error))
+            self._running.conntrackds.look_after()
         now_s = time.monotonic()
         if self._flows:
             self._flows.look_after(now_s)
@@ -330,6 +337,7 @@ class HeldNetwork:
             ],
             "demotions": by_router,
             "carpd": {name: self._condition(name) for name in self._running.daemons},
+            "conntrackd": dict(self._running.conntrackds.failed),
             "faults": [
                 {
                     "id": number,

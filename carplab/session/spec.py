@@ -9,6 +9,7 @@ from typing import Any
 
 from carplab.daemon import config
 from carplab.daemon.config import DaemonConfig
+from carplab.emulation.conntrackd_config import check_sync_section
 from carplab.errors import UsageError, listed
 from carplab.network import Interface, Network, Router, VirtualHost
 from carplab.scenario import Traffic
@@ -32,9 +33,11 @@ class SessionSpec:
 
     `configurations` are carpd's by firewall, TOML, where they are not those of the network; an
     empty one means that no carpd runs there. `scripts` are shell scripts by machine, run there when
-    the network is up; on a firewall without carpd also after each boot. `traffic` None sends
-    nothing. With `wait_settled` the session is ready when the preferred ones are MASTER, else when
-    everything has been started. It ends with the process `owner_pid`, if that is not 0.
+    the network is up; on a firewall without carpd also after each boot. `sync_sections` are those
+    called Sync of conntrackd.conf(5), by firewall, where they are not the network's; a network that
+    does not share its connections has no use for them. `traffic` None sends nothing. With
+    `wait_settled` the session is ready when the preferred ones are MASTER, else when everything has
+    been started. It ends with the process `owner_pid`, if that is not 0.
     """
 
     title: str
@@ -44,6 +47,7 @@ class SessionSpec:
     settings: Mapping[str, Any] = field(default_factory=dict)
     configurations: Mapping[str, str] = field(default_factory=dict)
     scripts: Mapping[str, str] = field(default_factory=dict)
+    sync_sections: Mapping[str, str] = field(default_factory=dict)
     wait_settled: bool = True
     lab: Lab | None = None
     framework: str = ""
@@ -52,6 +56,8 @@ class SessionSpec:
     def configured_network(self) -> Network:
         """Return the network with its firewalls as configured. UsageError for what is wrong."""
         network = self.network
+        for name, text in self.sync_sections.items():
+            check_sync_section(text, f"{name}-sync.conf")
         for name, text in self.configurations.items():
             network = with_configuration(network, name, text)
         return network

@@ -211,24 +211,34 @@ import sys, time
 from pathlib import Path
 from carplab.session.client import start_session
 from carplab.session.spec import SessionSpec
+from carplab.settings import apply_settings
 from topo.firewall_pair import firewall_pair
 spec = SessionSpec(
     "broken",
-    firewall_pair(),
+    apply_settings(firewall_pair(), ["nat=synced"]),
     Path(sys.argv[1]),
     wait_settled=False,
     configurations={"fw1": "", "fw2": sys.argv[2]},
     scripts={"fw1": "sleep 1000 & echo hello"},
+    sync_sections={"fw2": "Sync { Mode NONSENSE }"},
 )
 with start_session(spec, lambda text: None) as session:
     carpd = session.status()["carpd"]
     assert carpd["fw1"] == "running", carpd
     assert carpd["fw2"].startswith("failed: ") and "10.9.9.9" in carpd["fw2"], carpd
+    conntrackd = session.status()["conntrackd"]
+    assert list(conntrackd) == ["fw2"] and "ended by itself" in conntrackd["fw2"], conntrackd
+    client = "conntrackd -C /run/carplab/*/fw1-conntrackd.conf "
+    assert "current active connections" in session.run("fw1", "sh", "-c", client + "-s").stdout
     number = session.inject("crash", "fw1")["id"]
     assert session.status()["carpd"]["fw1"] == "down"
     session.lift(number)
     end_s = time.monotonic() + 10
     while session.status()["carpd"]["fw1"] != "running":
+        assert time.monotonic() < end_s
+        time.sleep(0.05)
+    session.run("fw1", "sh", "-c", client + "-k")
+    while "fw1" not in session.status()["conntrackd"]:
         assert time.monotonic() < end_s
         time.sleep(0.05)
     session.stop()

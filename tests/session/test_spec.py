@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from carplab.emulation.carpd_config import at_home, render
+from carplab.emulation.conntrackd_config import check_sync_section
 from carplab.errors import UsageError
 from carplab.session.spec import SessionSpec, with_configuration
 from topo.firewall_pair import firewall_pair
@@ -72,3 +73,33 @@ def test_a_file_written_by_hand_runs_at_home() -> None:
     assert "somebody" not in text
     assert 'name = "set"' in tables  # of a failover set: not the daemon's
     assert at_home("a", Path("/b"), "[[virtual_host]]\n").startswith('name = "a"\nrun_dir = "/b"\n')
+
+
+SYNC = """\
+# what the other firewall is told
+Sync {
+    Mode FTFW { DisableExternalCache yes }
+    UDP {
+        Port 3780  # {
+    }
+}
+"""
+
+
+def test_a_section_sync_by_hand_is_taken() -> None:
+    check_sync_section(SYNC, "fw1-sync.conf")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (SYNC + "General {\n  LogFile /etc/passwd\n}\n", "fw1-sync.conf: one whole section Sync"),
+        (SYNC.rstrip() + " General { }\n", "fw1-sync.conf: a brace too many, or something behind"),
+        (SYNC.replace("}\n}", "}"), "one whole section"),
+        (SYNC + "}\n", "a brace too many"),
+        ("", "one whole section"),
+    ],
+)
+def test_nothing_but_one_section_sync_is_taken(text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        SessionSpec("x", firewall_pair(), Path(), sync_sections={"fw1": text}).configured_network()
