@@ -15,6 +15,7 @@ from carplab.analysis import report
 from carplab.command_line import Parser, run_command
 from carplab.emulation import commands
 from carplab.labs import commands as labs
+from carplab.live import commands as live
 from carplab.mail import commands as mail
 
 DESCRIPTION = "Emulate, break and measure networks whose routers and firewalls run CARP."
@@ -24,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="carplab", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"carplab {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (commands, report, labs, mail, decode, doctor):
+    for module in (commands, live, report, labs, mail, decode, doctor):
         module.add_parser(subparsers)
     return parser
 

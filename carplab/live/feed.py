@@ -1,0 +1,201 @@
+"""From a source's messages to those that a page draws: fewer, and with what follows from them.
+
+    status  t_s, virtual_hosts, demotions, carpd, faults: as in a session, with each virtual host's
+            state as it looks from outside: "hung" or "not running" where its carpd is; masters,
+            who is MASTER of what in words; whole, whether that is as it should be
+    path    t_s, there, back: the way of the probe's packets to the server and back
+    event   t_s, source, event, segment, vhid, detail
+    probe   t_s, sent, lost: how many so far; last_s: when the last one came back
+    packet  t_s, server_s, back_s: a packet sent at t_s that is drawn; None where it never was
+    outage  t_s, start_s: nothing came back from start_s to t_s
+    ping    t_s, rtt_ms, lost: the longest round trip in a batch, and how many were lost
+    iperf   t_s, mbps
+
+Each has the time it is about, `t_s`: what a page shows at a time is a function of the messages up
+to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from carplab.analysis.load import Place
+from carplab.analysis.states import HUNG, MASTER, NOT_RUNNING, describe, is_whole
+from carplab.carp.dialect import DIALECTS
+from carplab.live.plan import make_plan
+from carplab.live.sources import Message, Scene
+from carplab.live.ways import Clues, find_way
+from carplab.network import SEGMENT_KINDS, interface_name
+from topo.firewall_pair import DESIGNS
+
+PACKET_EACH_S = 0.2  # of the packets that come back, this many are drawn, and as many lost ones
+OUTAGE_S = 0.05  # shorter gaps are the machine's own
+_ONLY_LATEST = ("status", "path", "probe")  # what a page needs of the past to draw the present
+_DAEMON_STATES = {"running": "", "frozen": HUNG}
+_VIRTUAL_MAC = "00:00:5e:00:01:"  # IPv4's; the last byte is the vhid
+
+
+class Feed:
+    """Makes a page's messages; keeps what is needed to draw the present anew."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._clues = Clues()
+        self._status: Message | None = None
+        self._latest: dict[str, Message] = {}
+        self._sent = self._lost = 0
+        self._back_s: float | None = None
+        self._drawn_s = self._drawn_lost_s = float("-inf")
+        self._ports = {
+            interface_name(router["name"], interface["segment"], interface["cable"]): (
+                router["name"], interface["segment"], interface["cable"],
+            )
+            for router in scene.network["routers"]
+            for interface in router["interfaces"]
+        }  # fmt: skip
+
+    def hello(self) -> dict[str, Any]:
+        """Return what a page needs to know before the first message."""
+        scene = self._scene
+        return {
+            "mode": scene.mode, "title": scene.title, "folder": scene.folder,
+            "settings": dict(scene.settings), "end_s": scene.end_s,
+            "may_change": scene.may_change, "plan": make_plan(scene.network, scene.client),
+            "choices": {
+                "design": list(DESIGNS), "dialect": list(DIALECTS), "switch": list(SEGMENT_KINDS),
+            },
+        }  # fmt: skip
+
+    def take(self, message: Message) -> list[Message]:
+        """Return what a page gets for a message of the source."""
+        makers = {
+            "status": self._take_status, "event": self._take_event, "probe": self._take_probe,
+            "ping": self._take_ping, "iperf": self._take_iperf,
+        }  # fmt: skip
+        maker = makers.get(message["kind"])
+        made = list(maker(message)) if maker else []
+        self._latest |= {each["kind"]: each for each in made if each["kind"] in _ONLY_LATEST}
+        return made
+
+    def present(self) -> list[Message]:
+        """Return what draws the present for somebody who has missed the past."""
+        return list(self._latest.values())
+
+    def _take_status(self, message: Message) -> Iterator[Message]:
+        carpd = message["carpd"]
+        virtual_hosts = [_seen(each, carpd.get(each["router"], "")) for each in _hosts(message)]
+        masters = _masters(virtual_hosts)
+        self._status = {
+            **message, "virtual_hosts": virtual_hosts, "masters": _in_words(masters),
+            "whole": is_whole(masters),
+        }  # fmt: skip
+        yield self._status
+        yield from self._path(message["t_s"])
+
+    def _take_event(self, message: Message) -> Iterator[Message]:
+        yield message
+        if self._note(message):
+            yield from self._path(message["t_s"])
+
+    def _note(self, event: Message) -> bool:
+        """Note what tells the way of packets; return whether it may be another one now."""
+        source, words = event["source"], event["detail"].split()
+        if event["event"] == "sent":
+            self._clues.advertised_s[f"{source}/{_cable(event)}", event["vhid"]] = event["t_s"]
+        elif event["event"] == "neighbour" and words and words[-1].startswith(_VIRTUAL_MAC):
+            self._clues.vhids[source] = int(words[-1].rpartition(":")[2], 16)
+            return True
+        elif event["event"] == "port" and source in self._routers:
+            segment, _, cable = _cable(event).rpartition("/")
+            self._clues.ports[source, segment] = int(cable)
+            return True
+        return False
+
+    @property
+    def _routers(self) -> list[str]:
+        return [router["name"] for router in self._scene.network["routers"]]
+
+    def _path(self, t_s: float) -> Iterator[Message]:
+        """Yield the way of the probe's packets if it has changed."""
+        scene, status = self._scene, self._status
+        if status is None or not scene.client:
+            return
+        ends = (scene.client, scene.server), (scene.server, scene.client)
+        there, back = (
+            find_way(scene.network, status, self._clues, *each).plain() for each in ends
+        )
+        latest = self._latest.get("path", {})
+        if (latest.get("there"), latest.get("back")) != (there, back):
+            yield {"kind": "path", "t_s": t_s, "there": there, "back": back}
+
+    def _take_probe(self, message: Message) -> Iterator[Message]:
+        known_s = self._back_s if self._back_s is not None else float("-inf")
+        for _, sent_s, server_s, back_s in message["rows"]:
+            self._sent += 1
+            if back_s is None:
+                self._lost += 1
+                if sent_s >= self._drawn_lost_s + PACKET_EACH_S:
+                    self._drawn_lost_s = sent_s
+                    yield _packet(sent_s, server_s, None)
+                known_s = max(known_s, sent_s)
+                continue
+            if self._back_s is not None and back_s - self._back_s >= OUTAGE_S:
+                yield {"kind": "outage", "t_s": back_s, "start_s": self._back_s}
+            self._back_s = max(back_s, self._back_s or back_s)
+            if sent_s >= self._drawn_s + PACKET_EACH_S:
+                self._drawn_s = sent_s
+                yield _packet(sent_s, server_s, back_s)
+        yield {
+            "kind": "probe", "t_s": max(known_s, self._back_s or known_s), "sent": self._sent,
+            "lost": self._lost, "last_s": self._back_s,
+        }  # fmt: skip
+
+    def _take_ping(self, message: Message) -> Iterator[Message]:
+        rows = message["rows"]
+        times_ms = [rtt_ms for _, _, rtt_ms in rows if rtt_ms is not None]
+        yield {
+            "kind": "ping", "t_s": max(sent_s for _, sent_s, _ in rows),
+            "rtt_ms": max(times_ms, default=None), "lost": len(rows) - len(times_ms),
+        }  # fmt: skip
+
+    def _take_iperf(self, message: Message) -> Iterator[Message]:
+        for _, end_s, mbps in message["rows"]:
+            yield {"kind": "iperf", "t_s": end_s, "mbps": mbps}
+
+
+def _hosts(message: Message) -> list[dict[str, Any]]:
+    return list(message["virtual_hosts"])
+
+
+def _masters(virtual_hosts: list[dict[str, Any]]) -> dict[Place, frozenset[str]]:
+    """Return the firewalls that are MASTER of each place."""
+    masters: dict[Place, frozenset[str]] = {}
+    for each in virtual_hosts:
+        own = [each["router"]] if each["state"] == MASTER else []
+        place = each["segment"], each["vhid"]
+        masters[place] = masters.get(place, frozenset()).union(own)
+    return masters
+
+
+def _in_words(masters: dict[Place, frozenset[str]]) -> str:
+    routers = frozenset().union(*masters.values())
+    if is_whole(masters) and len(routers) == 1:
+        return f"{min(routers)} is MASTER everywhere"
+    return describe(masters)
+
+
+def _seen(virtual_host: dict[str, Any], carpd: str) -> dict[str, Any]:
+    """Return a virtual host with the state it has for others, whose carpd may not run."""
+    state = _DAEMON_STATES.get(carpd, NOT_RUNNING) or virtual_host["state"]
+    return {**virtual_host, "state": state}
+
+
+def _packet(sent_s: float, server_s: float | None, back_s: float | None) -> Message:
+    return {"kind": "packet", "t_s": sent_s, "server_s": server_s, "back_s": back_s}
+
+
+def _cable(event: Message) -> str:
+    """Return segment and cable of an event, `outside/1` also for the first one."""
+    segment, _, cable = event["segment"].partition("/")
+    return f"{segment}/{cable or 1}"
