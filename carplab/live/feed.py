@@ -4,7 +4,7 @@
             state as it looks from outside: "hung" or "not running" where its carpd is; masters,
             who is MASTER of what in words; whole, whether that is as it should be
     path    t_s, there, back: the way of the probe's packets to the server and back
-    event   t_s, source, event, segment, vhid, detail
+    event   t_s, source, event, segment, vhid, detail; cable, where an advertisement went
     probe   t_s, sent, lost: how many so far; last_s: when the last one came back
     packet  t_s, server_s, back_s: a packet sent at t_s that is drawn; None where it never was
     outage  t_s, start_s: nothing came back from start_s to t_s
@@ -20,17 +20,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from carplab.analysis.load import Place
+from carplab.analysis.load import Place, parse_place
 from carplab.analysis.states import HUNG, MASTER, NOT_RUNNING, describe, is_whole
 from carplab.carp.dialect import DIALECTS
-from carplab.live.plan import make_plan
+from carplab.errors import listed
+from carplab.live.plan import cable_id, make_plan
 from carplab.live.sources import Message, Scene
 from carplab.live.ways import Clues, find_way
-from carplab.network import SEGMENT_KINDS, interface_name
+from carplab.network import SEGMENT_KINDS
 from topo.firewall_pair import DESIGNS
 
 PACKET_EACH_S = 0.2  # of the packets that come back, this many are drawn, and as many lost ones
-OUTAGE_S = 0.05  # shorter gaps are the machine's own
+OUTAGE_S = 0.1  # shorter gaps are often the machine's own, when it is busy
 _ONLY_LATEST = ("status", "path", "probe")  # what a page needs of the past to draw the present
 _DAEMON_STATES = {"running": "", "frozen": HUNG}
 _VIRTUAL_MAC = "00:00:5e:00:01:"  # IPv4's; the last byte is the vhid
@@ -47,13 +48,6 @@ class Feed:
         self._sent = self._lost = 0
         self._back_s: float | None = None
         self._drawn_s = self._drawn_lost_s = float("-inf")
-        self._ports = {
-            interface_name(router["name"], interface["segment"], interface["cable"]): (
-                router["name"], interface["segment"], interface["cable"],
-            )
-            for router in scene.network["routers"]
-            for interface in router["interfaces"]
-        }  # fmt: skip
 
     def hello(self) -> dict[str, Any]:
         """Return what a page needs to know before the first message."""
@@ -94,23 +88,33 @@ class Feed:
         yield from self._path(message["t_s"])
 
     def _take_event(self, message: Message) -> Iterator[Message]:
+        is_changed = self._note(message)
+        if message["event"] in ("sent", "heard"):
+            message = {**message, "cable": self._cable_of(message)}
         yield message
-        if self._note(message):
+        if is_changed:
             yield from self._path(message["t_s"])
 
     def _note(self, event: Message) -> bool:
         """Note what tells the way of packets; return whether it may be another one now."""
         source, words = event["source"], event["detail"].split()
+        segment, cable = parse_place(event["segment"])
         if event["event"] == "sent":
-            self._clues.advertised_s[f"{source}/{_cable(event)}", event["vhid"]] = event["t_s"]
+            key = cable_id(source, segment, cable), event["vhid"]
+            self._clues.advertised_s[key] = event["t_s"]
         elif event["event"] == "neighbour" and words and words[-1].startswith(_VIRTUAL_MAC):
             self._clues.vhids[source] = int(words[-1].rpartition(":")[2], 16)
             return True
         elif event["event"] == "port" and source in self._routers:
-            segment, _, cable = _cable(event).rpartition("/")
-            self._clues.ports[source, segment] = int(cable)
+            self._clues.ports[source, segment] = cable
             return True
         return False
+
+    def _cable_of(self, event: Message) -> str:
+        """Return the cable an advertisement took: of a failover set, the one that works."""
+        segment, cable = parse_place(event["segment"])
+        cable = self._clues.ports.get((event["source"], segment), cable)
+        return cable_id(event["source"], segment, cable)
 
     @property
     def _routers(self) -> list[str]:
@@ -179,10 +183,14 @@ def _masters(virtual_hosts: list[dict[str, Any]]) -> dict[Place, frozenset[str]]
 
 
 def _in_words(masters: dict[Place, frozenset[str]]) -> str:
-    routers = frozenset().union(*masters.values())
-    if is_whole(masters) and len(routers) == 1:
-        return f"{min(routers)} is MASTER everywhere"
-    return describe(masters)
+    if not is_whole(masters):
+        return describe(masters)
+    vhids: dict[str, list[int]] = {}
+    for (_, vhid), (router,) in masters.items():
+        vhids.setdefault(router, []).append(vhid)
+    if len(vhids) == 1:
+        return f"{min(vhids)} is MASTER everywhere"
+    return "; ".join(f"{router}: vhid {listed(sorted(vhids[router]))}" for router in sorted(vhids))
 
 
 def _seen(virtual_host: dict[str, Any], carpd: str) -> dict[str, Any]:
@@ -193,9 +201,3 @@ def _seen(virtual_host: dict[str, Any], carpd: str) -> dict[str, Any]:
 
 def _packet(sent_s: float, server_s: float | None, back_s: float | None) -> Message:
     return {"kind": "packet", "t_s": sent_s, "server_s": server_s, "back_s": back_s}
-
-
-def _cable(event: Message) -> str:
-    """Return segment and cable of an event, `outside/1` also for the first one."""
-    segment, _, cable = event["segment"].partition("/")
-    return f"{segment}/{cable or 1}"

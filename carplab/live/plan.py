@@ -228,7 +228,7 @@ class _Planner:
                     {
                         "segment": segment, "cable": cable, "place": place_text(segment, cable),
                         "vhid": virtual_host["vhid"], "x": left, "y": top + number * step,
-                        "width": width, "height": self._badge_height,
+                        "width": width, "height": step * _spanned(router, interface) - _BADGE_GAP,
                     }
                 )  # fmt: skip
             rows = max(1, len(interface["virtual_hosts"]))
@@ -248,6 +248,14 @@ class _Planner:
                 }
             )  # fmt: skip
         return links
+
+
+def _spanned(router: Plain, interface: Plain) -> int:
+    """Return how many rows a badge spans: all cables of a failover set carry it."""
+    for failover_set in router.get("failover_sets", []):
+        if failover_set["segment"] == interface["segment"]:
+            return len(failover_set["cables"])
+    return 1
 
 
 def _cable(

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +31,24 @@ Timed = tuple[float, Message]
 
 
 class ReplaySource:
-    """Replays a run folder; `set_speed`, `pause` and `seek` may come from any thread."""
+    """Replays a run folder; `set_speed`, `pause` and `seek` may come from any thread.
+
+    `recorded` is all that there is to tell, with its times.
+    """
 
     def __init__(self, folder: Path, speed: float = 1.0) -> None:
-        self._run = load_run(folder)
-        self._scene = _scene(self._run)
-        self._messages = recorded_messages(self._run, self._scene.network)
-        if not self._messages:
+        run = load_run(folder)
+        if not run.events:
             raise CarplabError(f"{folder} has no events: there is nothing to replay")
-        self._start_s = self._messages[0][0] - _LEAD_S
-        self._end_s = self._messages[-1][0]
+        self._scene = _scene(run)
+        self.recorded = recorded_messages(run, self._scene.network)
+        self._start_s = self.recorded[0][0]
+        self._end_s = self.recorded[-1][0]
+        self._scene = replace(self._scene, end_s=self._end_s)
         self._changed = threading.Condition()
         self._closed = False
-        self._began_s, self._began_clock_s = self._start_s, time.monotonic()
         self._speed = check_speed(speed)
+        self._began_s, self._began_clock_s = self._start_s, time.monotonic()
         self._is_paused = False
         self._seeks = 0
 
@@ -62,7 +66,7 @@ class ReplaySource:
         """Yield the messages when their time has come; after `seek` those before it at once."""
         while True:
             seeks = self._seeks
-            for at_s, message in self._messages:
+            for at_s, message in self.recorded:
                 if not self._wait(at_s, seeks):
                     break
                 yield message
@@ -143,10 +147,9 @@ def _scene(run: Run) -> Scene:
         )
     network = _completed(network)
     client, server = probed_hosts(network, *run.flow)
-    title = f"{run.about.get('experiment', '')} {run.about.get('run', '')}".strip()
+    title = str(run.about.get("experiment", ""))
     settings = dict(mapping(run.about.get("settings")))
-    end_s = max((event.t_s for event in run.events), default=None)
-    return Scene(REPLAY, title, network, client, server, str(run.folder), settings, end_s)
+    return Scene(REPLAY, title, network, client, server, str(run.folder), settings)
 
 
 def _completed(network: Mapping[str, Any]) -> dict[str, Any]:

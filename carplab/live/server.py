@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from carplab.analysis import style
 from carplab.analysis.bands import STATES
@@ -27,6 +27,7 @@ STATIC = Path(__file__).resolve().parent / "static"
 BOKEH_FILES = ("bokeh.min.js", "bokeh-api.min.js")
 MOST_VIEWERS = 200
 _HEARTBEAT_S = 20.0
+_GOODBYE_S = 0.5
 _LARGEST_ORDER = 64 * 1024
 
 Order = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
@@ -43,6 +44,7 @@ def make_app(hub: Hub, orders: Mapping[str, Order], guard: Guard) -> web.Applica
     app.router.add_post("/api/{order}", pages.order)
     app.router.add_static("/static/", STATIC)
     app.cleanup_ctx.append(pages.flushing)
+    app.on_shutdown.append(pages.say_goodbye)
     return app
 
 
@@ -59,6 +61,12 @@ class _Pages:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+    async def say_goodbye(self, _app: web.Application) -> None:
+        """Close the streams, or the server would wait for its viewers to go; not for a slow one."""
+        goodbyes = [socket.close(code=WSCloseCode.GOING_AWAY) for socket in self._sockets]
+        if goodbyes:
+            await asyncio.wait(map(asyncio.ensure_future, goodbyes), timeout=_GOODBYE_S)
 
     async def index(self, _request: web.Request) -> web.StreamResponse:
         return web.FileResponse(STATIC / "index.html")
@@ -82,12 +90,14 @@ class _Pages:
         viewer = Viewer()
         self._hub.add(viewer)
         sender = asyncio.create_task(self._send(socket, viewer))
+        self._sockets.add(socket)
         try:
             async for message in socket:  # a page says nothing; this sees it go away
                 if message.type == WSMsgType.ERROR:
                     break
         finally:
             sender.cancel()
+            self._sockets.discard(socket)
             self._hub.remove(viewer)
         return socket
 

@@ -58,13 +58,12 @@ class _Walk:
         cables = [cable_id(source, here)]
         layers = segment_layers(self._network, goal)
         while here != there:
-            master = self._master(here, source)
+            nearer = {name for name, layer in layers.items() if layer < layers[here]}
+            master = self._master(here, nearer, source)
             if master is None:
                 return self._ended(cables, here, f"nobody is MASTER on {here}")
             router = master["router"]
             onward = min(self._segments(router), key=lambda name: layers[name])
-            if layers[onward] >= layers[here]:
-                return self._ended(cables, here, f"{router} leads nowhere")
             in_by = self._port(router, here, master["cable"])
             cables += [cable_id(router, here, in_by), self._out_by(router, onward)]
             here = onward
@@ -77,10 +76,16 @@ class _Walk:
                 return Way(tuple(cables[:count]), cable, f"{cable} passes nothing")
         return Way(tuple(cables), ends_at, reason)
 
-    def _master(self, segment: str, source: str) -> Plain | None:
-        """Return the virtual host that answers the host there."""
-        here = [each for each in self._virtual_hosts if each["segment"] == segment]
-        vhid = self._clues.vhids.get(source, min((each["vhid"] for each in here), default=0))
+    def _master(self, segment: str, nearer: set[str], source: str) -> Plain | None:
+        """Return the virtual host on a segment that takes packets on to a nearer one."""
+        here = [
+            each
+            for each in self._virtual_hosts
+            if each["segment"] == segment and nearer.intersection(self._segments(each["router"]))
+        ]
+        vhid = min((each["vhid"] for each in here), default=0)
+        if self._hosts[source]["segment"] == segment:
+            vhid = self._clues.vhids.get(source, vhid)
         masters = [each for each in here if each["vhid"] == vhid and each["state"] == "MASTER"]
         advertised_s = self._clues.advertised_s
 

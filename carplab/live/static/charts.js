@@ -12,8 +12,8 @@ export class Charts {
   }
 
   show(charts) {
-    this.ping.show(charts.ping, charts, charts.lost);
-    this.iperf.show(charts.iperf, charts, []);
+    this.ping.show(charts.ping, charts);
+    this.iperf.show(charts.iperf, charts);
   }
 }
 
@@ -24,8 +24,7 @@ class Chart {
     this.x = new Range1d({ start: -CHART_S, end: 0 });
     this.y = new Range1d({ start: 0, end: 1 });
     this.line = new ColumnDataSource({ data: { x: [], y: [] } });
-    this.lost = new ColumnDataSource({ data: { x: [], y: [] } });
-    this.faults = new ColumnDataSource({ data: { left: [], right: [], top: [], bottom: [] } });
+    this.spans = new Map();
     const figure = Plotting.figure({
       width: place.clientWidth,
       height: place.clientHeight,
@@ -38,15 +37,13 @@ class Chart {
       outline_line_color: null,
       background_fill_color: "white",
     });
-    figure.quad({
-      source: this.faults, left: { field: "left" }, right: { field: "right" }, top: { field: "top" }, bottom: { field: "bottom" },
-      fill_color: colour("orange"), fill_alpha: 0.3, line_color: null,
-    });
+    for (const [kind, fill, alpha] of [["faults", "orange", 0.3], ["outages", "black", 1]]) {
+      const source = new ColumnDataSource({ data: { left: [], right: [], top: [], bottom: [] } });
+      const fields = Object.fromEntries(["left", "right", "top", "bottom"].map((field) => [field, { field }]));
+      figure.quad({ source, ...fields, fill_color: colour(fill), fill_alpha: alpha, line_color: null });
+      this.spans.set(kind, source);
+    }
     figure.line({ source: this.line, x: { field: "x" }, y: { field: "y" }, line_color: stroke, line_width: 2 });
-    figure.scatter({
-      source: this.lost, x: { field: "x" }, y: { field: "y" }, marker: "x", size: 8,
-      line_color: colour("vermillion"), line_width: 2,
-    });
     for (const axis of [figure.xaxis, figure.yaxis]) {
       axis.axis_label_text_font_size = "12px";
       axis.major_label_text_font_size = "12px";
@@ -58,18 +55,22 @@ class Chart {
     Plotting.show(figure, place);
   }
 
-  show({ x, y }, { from, t, faults }, lost) {
+  show({ x, y }, { from, t, faults, outages }) {
     const most = y.reduce((top, each) => (each > top ? each : top), 0);
     const top = this.scales.find((each) => each >= most * 1.05) ?? most * 1.1;
     this.y.end = top;
     this.x.setv({ start: from, end: t });
     this.line.data = { x, y };
-    this.lost.data = { x: lost, y: lost.map(() => top * 0.06) };
-    this.faults.data = {
-      left: faults.map(([start]) => start),
-      right: faults.map(([, end]) => end),
-      top: faults.map(() => top),
-      bottom: faults.map(() => 0),
+    this.showSpans("faults", faults, top);
+    this.showSpans("outages", outages, top * 0.07);
+  }
+
+  showSpans(kind, spans, top) {
+    this.spans.get(kind).data = {
+      left: spans.map(([start]) => start),
+      right: spans.map(([, end]) => end),
+      top: spans.map(() => top),
+      bottom: spans.map(() => 0),
     };
   }
 }

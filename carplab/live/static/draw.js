@@ -110,14 +110,16 @@ export class Drawing {
 
   drawBadge(router, badge) {
     const { x, y, width, height } = badge;
-    const state = text(x + width / 2, y + height * 0.52, "", "state middle");
-    const what = text(x + width / 2, y + height * 0.85, "", "what middle");
-    state.setAttribute("font-size", Math.min(18 + (height - 42) * 0.15, 21));
+    const room = Math.min(height - 42, 26); // more than the least height
+    const middle = y + height / 2;
+    const state = text(x + width / 2, middle - 1 + room * 0.08, "", "state middle");
+    const what = text(x + width / 2, middle + 14 + room * 0.35, "", "what middle");
     const face = { x, y, width, height, rx: 5 };
     const plate = element("rect", { class: "plate", x: x + 10, y: y + 4, width: width - 20, height: height - 8, rx: 3 });
     const group = element("g", { class: "badge" }, element("rect", { class: "face", ...face }), plate, state, what);
+    const size = 18 + room * 0.12;
     const key = [router.name, badge.segment, badge.cable, badge.vhid].join("/");
-    this.badges.set(key, { group, state, what, vhid: badge.vhid, cable: badge.cable, shown: null });
+    this.badges.set(key, { group, state, what, size, vhid: badge.vhid, shown: null });
     return group;
   }
 
@@ -158,10 +160,10 @@ export class Drawing {
     for (const [key, badge] of this.badges) {
       const known = said.get(key);
       const state = known?.state ?? "unknown";
-      const number = badge.cable > 1 ? `cable ${badge.cable} · ` : "";
       const skew = known ? ` · skew ${known.advskew}` : "";
-      badge.what.textContent = `${number}vhid ${badge.vhid}${skew}`;
+      badge.what.textContent = `vhid ${badge.vhid}${skew}`;
       if (state === badge.shown) continue;
+      badge.state.setAttribute("font-size", badge.size * (state.length > 8 ? 0.8 : 1));
       badge.state.textContent = { MASTER: "★ MASTER" }[state] ?? state;
       badge.group.setAttribute("class", `badge ${state.toLowerCase().replaceAll(" ", "-")}`);
       badge.group.setAttribute("data-state", state);

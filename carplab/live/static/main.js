@@ -67,7 +67,8 @@ function begin(hello) {
 function describe() {
   const { settings, mode, title } = scene;
   const firewalls = `${scene.plan.routers.length} firewalls`;
-  const words = [title, firewalls, settings.design, settings.dialect].filter(Boolean);
+  const run = mode === "replay" ? scene.folder.split("/").pop() : "";
+  const words = [title, firewalls, settings.design, settings.dialect, run].filter(Boolean);
   find("title").textContent = words.join(" · ");
   find("title").title = scene.folder;
   find("replay").hidden = mode !== "replay";
@@ -118,6 +119,7 @@ function showWhole(status) {
   const words = !status ? "" : status.whole ? status.masters : `Split: ${status.masters}`;
   if (place.textContent !== words) place.textContent = words;
   place.className = !status ? "" : status.whole ? "whole" : "split";
+  place.classList.toggle("long", words.length > 62);
 }
 
 function showCounters({ sent, lost, outageNow, lastOutage, rtt }) {

@@ -57,6 +57,7 @@ function lineOf(event) {
     carrier: () => `${where}: carrier ${detail}`,
     demotion: () => `demotion ${detail}`,
     process: () => detail,
+    port: () => `${detail} works through ${where}`,
   }[event.event] ?? (() => [event.event, where, detail].filter(Boolean).join(" "));
   const isMaster = event.event === "carp" && /-> MASTER/.test(event.detail);
   return { t: event.t_s, who: event.source, text: said(), sort: isMaster ? "master" : event.event };
@@ -109,7 +110,7 @@ export function chartsAt(buffer, t) {
     from,
     t,
     ping: { x: pings.map((each) => each.t_s), y: pings.map((each) => each.rtt_ms ?? NaN) },
-    lost: pings.filter((each) => each.lost).map((each) => each.t_s),
+    outages: outageSpans(buffer, from, t),
     iperf: { x: iperfs.map((each) => each.t_s), y: iperfs.map((each) => each.mbps) },
     faults: faultSpans(buffer, from, t),
   };
@@ -148,8 +149,7 @@ export function framesAt(buffer, t, speed = 1) {
   }
   for (const event of between(buffer.event, shown - 2 * HOP_S * slow, shown)) {
     const far = (shown - event.t_s) / (HOP_S * slow);
-    const [segment, number] = event.segment.split("/");
-    const cable = `${event.source}/${segment}/${number ?? 1}`;
+    const { cable } = event;
     if (event.event === "sent" && far <= 1) frames.push({ kind: "advertisement", cable, out: far });
     if (event.event === "heard" && far > 1) frames.push({ kind: "advertisement", cable, out: 2 - far });
   }
