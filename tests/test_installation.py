@@ -115,6 +115,8 @@ def test_every_other_file_of_a_package_gets_installed(metadata: dict[str, Any]) 
         for path in (ROOT / top).rglob("*.*"):
             if path.suffix in {".py", ".pyc"}:
                 continue
-            package = ".".join(path.parent.relative_to(ROOT).parts)
+            folder = next(each for each in path.parents if (each / "__init__.py").exists())
+            package = ".".join(folder.relative_to(ROOT).parts)
             patterns = metadata["package_data"].get(package, [])
-            assert any(path.match(pattern) for pattern in patterns), f"{path} is left out"
+            inside = path.relative_to(folder)
+            assert any(inside.match(pattern) for pattern in patterns), f"{path} is left out"

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwr
 START_DEADLINE_S = 90.0
 DEADLINE_MS = 30_000
 SCREEN: ViewportSize = {"width": 1280, "height": 720}
-COLOURS = 64
+COLOURS = 192
 expect.set_options(timeout=DEADLINE_MS)
 PICTURES = os.environ.get("CARPLAB_PICTURES")  # a folder for the documents' screenshots
 
@@ -101,5 +101,5 @@ def take_picture(page: Page, name: str) -> None:
     path = Path(PICTURES) / f"live-{name}.png"
     page.screenshot(path=path)
     with Image.open(path) as picture:
-        small = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        small = picture.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE)
     small.save(path, optimize=True)

@@ -25,7 +25,7 @@ let drawing = null;
 let frames = null;
 let frozenAt = null; // the time that is shown, or null while time goes on
 let behind = 0; // how far that is behind the source's time
-let shownT = 0;
+let shownT = Infinity; // what was shown last; the first view is no change
 let refreshedMs = 0;
 let lastLog = "";
 
@@ -53,6 +53,7 @@ function take(said) {
 function begin(hello) {
   const isSame = scene && JSON.stringify(scene) === JSON.stringify(hello);
   buffer.clear();
+  shownT = Infinity;
   scene = hello;
   find("notice").hidden = true;
   if (!isSame) {
@@ -68,7 +69,7 @@ function describe() {
   const { settings, mode, title } = scene;
   const firewalls = `${scene.plan.routers.length} firewalls`;
   const run = mode === "replay" ? scene.folder.split("/").pop() : "";
-  const words = [title, firewalls, settings.design, settings.dialect, run].filter(Boolean);
+  const words = [title, firewalls, settings.design, settings.dialect, run === title ? "" : run].filter(Boolean);
   find("title").textContent = words.join(" · ");
   find("title").title = scene.folder;
   find("replay").hidden = mode !== "replay";
