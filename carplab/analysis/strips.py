@@ -16,7 +16,6 @@ from matplotlib.ticker import MaxNLocator
 
 from carplab.analysis.analysed import AnalysedRun
 from carplab.analysis.bands import (
-    CAUSES,
     CHARACTER,
     STATES,
     TRAFFIC,
@@ -33,6 +32,7 @@ from carplab.errors import CarplabError
 FAULT, REPAIR = "fault", "repair"
 WIDTH_IN = 11.0
 _ROW_IN = 0.26
+_BEHIND_NAMES = 2.0
 _LINES = {FAULT: (VERMILLION, "-"), REPAIR: (GREEN, "--")}
 
 
@@ -55,16 +55,16 @@ def draw_strips(
         figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
         grid = figure.subplots(len(rows), 1, sharex=True, squeeze=False, height_ratios=rows)
         grid[0, 0].set_xlim(-before_s, end_s)
-        states = {
-            state
+        shown = {
+            what
             for axes, (title, run) in zip(grid[:, 0], runs.items(), strict=True)
-            for state in _draw_strip(axes, title, run, zeros_s[title], (-before_s, end_s))
+            for what in _draw_strip(axes, title, run, zeros_s[title], (-before_s, end_s))
         }
         grid[-1, 0].spines["bottom"].set_visible(True)
         grid[-1, 0].tick_params(axis="x", length=3.5)
         grid[-1, 0].xaxis.set_major_locator(MaxNLocator(12, steps=[1, 2, 5, 10]))
         grid[-1, 0].set_xlabel(f"seconds after the {since}")
-        _draw_legend(figure, states)
+        _draw_legend(figure, shown)
     return figure
 
 
@@ -83,40 +83,47 @@ def _kind(cause: Cause) -> str:
 def _draw_strip(
     axes: Axes, title: str, analysed: AnalysedRun, zero_s: float, limits_s: tuple[float, float]
 ) -> set[str]:
-    """Draw one run; returns the states that it shows."""
+    """Draw one run; returns what it shows: states, faults, repairs."""
     findings = analysed.findings
     shown_s = limits_s[0] + zero_s, min(limits_s[1] + zero_s, findings.end_s)
     rows: list[tuple[str, Spans]] = [
         (name, track.spans(*shown_s))
         for name, track in zip(track_names(findings.tracks), findings.tracks, strict=True)
     ]
-    rows.append(("traffic", traffic_spans(findings.outages, shown_s)))
+    run = analysed.run
+    traffic = " to ".join(run.flow) if run.further_probes else "traffic"
+    rows.append((traffic, traffic_spans(findings.outages, shown_s)))
     name_rows(axes, [name for name, _ in rows])
     axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
     for number, (_, spans) in enumerate(rows):
         moved = [(low - zero_s, high - zero_s, state) for low, high, state in spans]
         draw_bands(axes, number, moved, _LOOKS, CHARACTER * (limits_s[1] - limits_s[0]))
+    shown = {state for _, spans in rows for _, _, state in spans}
     for cause in findings.causes:
-        colour, dashes = _LINES[_kind(cause)]
-        axes.axvline(
-            cause.t_s - zero_s, color=colour, linestyle=dashes, linewidth=1.5, zorder=CAUSES
-        )
-    return {state for _, spans in rows for _, _, state in spans}
+        if shown_s[0] <= cause.t_s <= shown_s[1]:
+            colour, dashes = _LINES[_kind(cause)]
+            axes.axvline(
+                cause.t_s - zero_s, color=colour, linestyle=dashes, linewidth=1.5,
+                zorder=_BEHIND_NAMES,
+            )  # fmt: skip
+            shown.add(_kind(cause))
+    return shown
 
 
 _LOOKS = {**STATES, **TRAFFIC}
 
 
-def _draw_legend(figure: Figure, states: set[str]) -> None:
+def _draw_legend(figure: Figure, shown: set[str]) -> None:
     """Say above all strips which look is which state, and which line a fault."""
     handles: list[Patch | Line2D] = [
         Patch(facecolor=look.face, edgecolor=look.edge, hatch=look.hatch, label=state)
         for state, look in _LOOKS.items()
-        if state in states
+        if state in shown
     ]
     handles += [
         Line2D([], [], color=colour, linestyle=dashes, linewidth=1.5, label=kind)
         for kind, (colour, dashes) in _LINES.items()
+        if kind in shown
     ]
     figure.legend(
         handles=handles, loc="outside upper right", ncols=len(handles), frameon=False,

@@ -112,4 +112,8 @@ def read_lab(folder: Path) -> CourseLab:
 def _folders(labs: Path) -> list[Path]:
     if not labs.is_dir():
         return []
-    return sorted(path for path in labs.iterdir() if _NAME.fullmatch(path.name))
+    return sorted(
+        path
+        for path in labs.iterdir()
+        if _NAME.fullmatch(path.name) and (path / LAB_FILE).is_file()
+    )

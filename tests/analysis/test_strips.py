@@ -45,11 +45,19 @@ def test_the_strips_line_up_at_the_repair(figure: Figure) -> None:
     assert figure.axes[0].get_xlim() == figure.axes[1].get_xlim() == (-1.0, 38.0)
 
 
-def test_the_legend_names_the_states_that_are_shown(figure: Figure) -> None:
+def test_the_legend_names_what_is_shown(figure: Figure) -> None:
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [
-        "MASTER", "BACKUP", "INIT", "delivered", "nothing delivered", "fault", "repair",
+        "MASTER", "BACKUP", "INIT", "delivered", "nothing delivered", "repair",
     ]  # fmt: skip
+
+
+def test_of_several_flows_the_main_one_is_named(tmp_path: Path) -> None:
+    made = cable_pull()
+    made.flows["client2", "server"] = []
+    figure = draw_strips({"pulled": open_run(made.write(tmp_path))})
+    assert figure.axes[0].get_yticklabels()[-1].get_text() == "client to server"
+    assert "fault" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_a_run_without_a_fault_is_named(tmp_path: Path) -> None:
