@@ -64,6 +64,7 @@ class _Crew:
         self._out = out
         self._lock = threading.Lock()
         self._lanes: set[Lane] = set()
+        self._is_closed = False
 
     def grade(self, job: Job) -> Graded:
         """Grade one folder in a new lane."""
@@ -80,8 +81,9 @@ class _Crew:
         return Graded(job, grade, time.monotonic() - started_s)
 
     def close(self) -> None:
-        """End everything in the lanes that are open."""
+        """End everything in the lanes that are open, and whatever is opened from now on."""
         with self._lock:
+            self._is_closed = True
             for lane in self._lanes:
                 lane.close()
 
@@ -90,6 +92,8 @@ class _Crew:
         lane = Lane()
         with self._lock:
             self._lanes.add(lane)
+            if self._is_closed:
+                lane.close()
         try:
             yield lane
         finally:

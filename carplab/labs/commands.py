@@ -145,7 +145,7 @@ def _show_start(workspace: Workspace) -> None:
     steps = [
         (f"less {folder / 'README.md'}", "what it is about, and what to do"),
         (f"{command} shell", "the network's own command line"),
-        (f"{command} exec fw1 tcpdump -n", "or a command on a machine"),
+        (f"{command} exec fw1 carpd status", "or any command on a machine"),
         (f"{command} lab apply", "after editing the firewalls' files there"),
         (f"{command} lab start {number}", "after editing anything else: the network anew"),
         (f"{command} lab check {number}", "is it as it should be?"),

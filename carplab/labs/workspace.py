@@ -25,7 +25,7 @@ from carplab.labs.course import README_FILE, find_lab
 from carplab.labs.drawing import GUEST, student_id
 from carplab.labs.handout import Handout
 from carplab.labs.toml_file import parse_toml, read_toml, refuse_unknown, wanted
-from carplab.network import Network
+from carplab.network import Network, Router, interface_name
 from carplab.recording import give_to_user, writing
 
 STUDENT_FILE = "student.toml"
@@ -122,7 +122,7 @@ class Workspace:
             table = parse_toml(text, path)
             found[router.name] = text if table else ""
             if table:
-                config.parse(text, str(path))
+                _check_configuration(config.parse(text, str(path)), router)
                 _refuse_hooks(table, parse_toml(self.given.get(path.name, ""), path), path)
         return found
 
@@ -163,6 +163,16 @@ class Workspace:
                 give_to_user(self.folder)
             (self.folder / name).write_text(text, encoding="utf-8")
         give_to_user(self.folder / name)
+
+
+def _check_configuration(wanted: config.DaemonConfig, router: Router) -> None:
+    """Say what carpd would say when it starts on that machine."""
+    own = {
+        interface_name(router.name, each.segment, each.cable): each.addresses
+        for each in router.interfaces
+    }
+    ports = [port for name in wanted.interfaces for port in wanted.ports(name)]
+    config.check_addresses(wanted, {port: own.get(port) for port in ports})
 
 
 def _refuse_hooks(table: Mapping[str, Any], given: Mapping[str, Any], path: Path) -> None:

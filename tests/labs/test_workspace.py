@@ -64,6 +64,8 @@ def test_folder_belongs_to_one_student_and_lab(own: Workspace, labs: Path) -> No
     [
         ("fw1.toml", "vhid = 1", "vhid = 300", r"fw1.toml: virtual_host 1: vhid 300"),
         ("fw1.toml", "vhid = 1", "vhid = ", r"lab-07/fw1.toml: not valid TOML: .*line 4"),
+        ("fw1.toml", "10.7.1.1", "10.8.1.1", r"lab-07/fw1.toml: vhid 1: address 10.8.1.1"),
+        ("fw1.toml", "fw1-out", "fw2-out", "vhid 1: interface fw2-outside does not exist"),
         ("fw1.toml", "[[virt", 'on_master = ["sh"]\n[[virt', "on_master is not part of this lab"),
         ("network.toml", "outside", "inside", "segment.inside is not yours to set here"),
         ("network.toml", "stp", "st", "unknown kind 'st' of the segment outside"),
