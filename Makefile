@@ -47,9 +47,9 @@ mail: setup ## measure every claim of the mail, 10 times each (hours; goes on wh
 docs: setup ## build docs/the-mail.md from its template and results/reference/mail
 	@.venv/bin/carplab mail document
 
-# A test of tests/docs builds it in the same way.
+# All of it each time (-E -a): a page that is not read again would keep its warnings to itself. tests/docs builds it, too.
 site: setup ## build the documentation into build/site (open build/site/index.html)
-	@$(PYTHON) -m sphinx -W --keep-going -n -q -j auto -d build/doctrees docs build/site
+	@$(PYTHON) -m sphinx -E -a -W --keep-going -n -q -j auto -d build/doctrees docs build/site
 
 labs: setup ## whether each lab's start fails its check, and its solution passes (root or sudo)
 	@scripts/as_root.py .venv/bin/carplab lab verify

@@ -1,7 +1,7 @@
 """Makes faults and repairs them.
 
 Those of cables are the business of who looks after the segment's switch: the controller for
-OpenFlow switches, `carplab.emulation.bridge_faults` for Linux bridges. Those of machines are made
+OpenFlow switches, `carplab.emulation.port_faults` for Linux bridges. Those of machines are made
 here.
 
 An emulated machine shares the kernel with all others, and that kernel goes on forwarding whatever
