@@ -38,13 +38,15 @@ from carplab.carp.frames import FrameError, parse_ip
 from carplab.carp.packet import Address, Advertisement, PacketError
 from carplab.errors import CarplabError
 from carplab.labs.handout import Handout
-from carplab.labs.recorder import CALM_S, Recorder, flows_since, longest_outage
+from carplab.labs.recorder import CALM_S, Recorder, flows_since, how_far, longest_outage
 from carplab.network import interface_name
 from carplab.session.client import Session
 
 SLACK_S = 6.0  # what a busy machine may take on top of the protocol's own times
 POLL_S = 0.05
 UNDER_WAY_S = 0.2  # packets sent before a fault that it may still catch
+REACH_S = 0.5  # packets of so long are looked at
+DECIDED_S = 1.3  # so long after it was sent a packet is back, or told of as lost
 NOT_ANSWERED = ("", "?", None)
 
 _T = TypeVar("_T")
@@ -139,6 +141,12 @@ class Fault:
         if self.lifted_t_s is None:
             self.lifted_t_s = float(self._lab.session.lift(self._number)["t_s"])
 
+    @property
+    def repaired_ago_s(self) -> float:
+        """Seconds since it was lifted."""
+        assert self.lifted_t_s is not None, "the fault was not lifted yet"
+        return float(self._lab.status()["t_s"]) - self.lifted_t_s
+
     def outage(self, deadline_s: float | None = None, watch_s: float = CALM_S) -> Outage:
         """Return the outage of the fault, when traffic flows again or the deadline has passed.
 
@@ -184,6 +192,19 @@ class RunningLab:
         there = [each.router for each in self.virtual_hosts(segment=segment) if _is_master(each)]
         return list(dict.fromkeys(there))
 
+    def is_master_of_all(self, router: str) -> bool:
+        """Whether a firewall, and no other one, is MASTER on every segment."""
+        segments = self._segments()
+        return bool(segments) and all(self.masters(segment) == [router] for segment in segments)
+
+    def masters_text(self) -> str:
+        """Return who is MASTER of what, for a line."""
+        there = (
+            f"of the {segment}: {' and '.join(self.masters(segment)) or 'nobody'}"
+            for segment in self._segments()
+        )
+        return f"MASTER {'; '.join(there) or 'is nobody'}"
+
     def has_masters(self) -> bool:
         """Whether nobody waits for a MASTER any more: a check begins when that is so."""
         groups: dict[tuple[str, int], set[str]] = {}
@@ -224,6 +245,15 @@ class RunningLab:
         """Return what has happened since the check began, or a later time of the session."""
         return self._recorder.events(since_s)
 
+    def entered_s(self, router: str, segment: str, state: str, since_s: float) -> float | None:
+        """Return how long after `since_s` a virtual host first came into a state; None if not."""
+        place = ("carp", router, segment)
+        for event in self.events(since_s):
+            came = f"-> {state} " in event["detail"]
+            if came and (event["event"], event["source"], event["segment"]) == place:
+                return float(event["t_s"]) - since_s
+        return None
+
     # --- waiting ---
 
     @property
@@ -254,6 +284,13 @@ class RunningLab:
         now_s = self.status()["t_s"]
         probes = self._recorder.probes
         return self.wait_until(lambda: flows_since(probes(now_s - CALM_S), 0.0) is not None)
+
+    def reach(self) -> str:
+        """How far most packets of the client come from now on: "back", "server" or "nowhere"."""
+        since_s = float(self.status()["t_s"])
+        until_s = since_s + REACH_S
+        self.wait_until(lambda: self.status()["t_s"] > until_s + DECIDED_S)
+        return how_far(self._recorder.probes(since_s), until_s)
 
     # --- breaking ---
 
@@ -304,6 +341,9 @@ class RunningLab:
         if not ended:
             length_s = max(length_s, self.status()["t_s"] - t_s)
         return Outage(length_s, lost, ended)
+
+    def _segments(self) -> list[str]:
+        return list(dict.fromkeys(each.segment for each in self.virtual_hosts()))
 
     def _states(self) -> dict[tuple[str, str, int], str]:
         there = self.virtual_hosts()

@@ -106,3 +106,14 @@ def flows_since(probes: Probes, t_s: float) -> float | None:
     after_loss_s = float(lost[-1, 1]) + spacing_s(probes[:, 1]) if len(lost) else t_s
     since_s = max(t_s, float(probes[0, 1]), after_loss_s)
     return since_s if last_s - since_s >= CALM_S else None
+
+
+def how_far(probes: Probes, until_s: float) -> str:
+    """Return how far most of the probes came that were sent before `until_s`.
+
+    "back" to the client, to the "server" and not back, or "nowhere".
+    """
+    sent = probes[probes[:, 1] < until_s]
+    arrived = ~np.isnan(sent[:, 2:])  # at the server, back
+    server, back = arrived.mean(axis=0) > 0.5 if len(sent) else (False, False)
+    return "back" if back else "server" if server else "nowhere"

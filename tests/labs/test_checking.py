@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from carplab.labs.checking import Line, Outage, RunningLab
-from carplab.labs.recorder import CALM_S, Probes, flows_since, longest_outage
+from carplab.labs.checking import Line, Outage, RunningLab, VirtualHost
+from carplab.labs.recorder import CALM_S, Probes, flows_since, how_far, longest_outage
 
 
 def probes(*gaps: tuple[float, float], until_s: float = 10.0) -> Probes:
@@ -41,6 +41,16 @@ def test_traffic_flows_when_all_packets_have_come_back_for_a_while() -> None:
     assert flows_since(probes()[:0], 0.0) is None
 
 
+def test_how_far_most_packets_came() -> None:
+    answers_lost = probes()
+    answers_lost[:60, 3] = math.nan
+    assert how_far(answers_lost, 1.0) == "server"
+    assert how_far(answers_lost, 2.0) == "back"
+    assert how_far(probes((0.0, 0.6)), 1.0) == "nowhere"
+    assert how_far(probes((0.0, 0.4)), 1.0) == "back"
+    assert how_far(probes()[:0], 1.0) == "nowhere"
+
+
 def test_outage_says_how_long_it_was() -> None:
     assert str(Outage(2.904, 290, True)) == "2.90 s"
     assert str(Outage(0.0, 0, True)) == "none"
@@ -52,6 +62,53 @@ class Answering(RunningLab):
 
     def __init__(self, **answers: Any) -> None:
         self.answers = answers
+
+
+class Looking(RunningLab):
+    """A lab of which only what the session tells is looked at."""
+
+    def __init__(self, *masters: tuple[str, str], happened: Any = ()) -> None:
+        self._masters = masters
+        self._happened = happened
+
+    def virtual_hosts(self, router: str = "", segment: str = "") -> list[VirtualHost]:
+        return [
+            VirtualHost(name, place, 1, "", 1, "MASTER", 1, 0, 0, ())
+            for name, place in self._masters
+            if segment in ("", place)
+        ]
+
+    def events(self, since_s: float = 0.0) -> list[dict[str, Any]]:
+        return [event for event in self._happened if event["t_s"] >= since_s]
+
+
+def test_one_firewall_is_master_of_all() -> None:
+    both = Looking(("fw1", "outside"), ("fw1", "inside"))
+    assert both.is_master_of_all("fw1") and not both.is_master_of_all("fw2")
+    assert both.masters_text() == "MASTER of the outside: fw1; of the inside: fw1"
+    split = Looking(("fw1", "outside"), ("fw2", "outside"), ("fw1", "inside"))
+    assert not split.is_master_of_all("fw1")
+    assert split.masters_text() == "MASTER of the outside: fw1 and fw2; of the inside: fw1"
+    assert not Looking().is_master_of_all("fw1") and Looking().masters_text() == "MASTER is nobody"
+
+
+def test_when_a_virtual_host_came_into_a_state() -> None:
+    def event(t_s: float, source: str, detail: str) -> dict[str, Any]:
+        place = {"source": source, "segment": "inside"}
+        return {"t_s": t_s, "event": "carp", **place, "detail": detail}
+
+    lab = Looking(
+        happened=[
+            event(1.0, "fw2", "BACKUP -> MASTER (master timed out)"),
+            event(2.0, "fw1", "BACKUP -> MASTER (preempting a slower master)"),
+            event(3.0, "fw2", "MASTER -> BACKUP (more frequent advertisement received)"),
+            event(5.0, "fw2", "BACKUP -> MASTER (master timed out)"),
+        ]
+    )
+    assert lab.entered_s("fw2", "inside", "MASTER", 1.5) == 3.5
+    assert lab.entered_s("fw2", "inside", "BACKUP", 1.5) == 1.5
+    assert lab.entered_s("fw2", "outside", "MASTER", 0.0) is None
+    assert lab.entered_s("fw1", "inside", "MASTER", 2.5) is None
 
 
 def answered(given: Any, right: object, **options: Any) -> Line:
