@@ -40,6 +40,7 @@ OUTAGES = 15
 SPACING_S = 0.0010003
 LENGTH_S = 1
 FEWEST_STEADY = 10
+MOST_ROUNDS = 4  # on a busy machine it takes more outages until so many are steady
 TOLERANCE_S = 0.002
 LONGEST_GAP_S = 0.0013
 LONGEST_WAY_S = 0.0006
@@ -123,7 +124,16 @@ def probe_is_steady(probe: pd.DataFrame, at_s: float) -> bool:
 
 
 def test_windows_are_right_within_2_ms(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, "window-check", Origin.now())
+    steady = rounds = 0
+    while steady < FEWEST_STEADY and rounds < MOST_ROUNDS:
+        rounds += 1
+        steady += check_round(tmp_path)
+    assert steady >= FEWEST_STEADY, f"steady at {steady} of {rounds * OUTAGES} outages"
+
+
+def check_round(results: Path) -> int:
+    """Record a round of outages, check those where the probe was steady; how many these were."""
+    folder = RunFolder.create(results, "window-check", Origin.now())
     folder.write_run(scenario={"network": as_plain(firewall_pair()), "preferred": "fw1"})
     measure(folder)
     run = load_run(folder.path)
@@ -144,4 +154,4 @@ def test_windows_are_right_within_2_ms(tmp_path: Path) -> None:
         assert outage.interruption_s == pytest.approx(LENGTH_S, abs=TOLERANCE_S)
         # From delivery to delivery: up to a spacing more at either end, and the way there and back.
         assert 0 <= outage.length_s - LENGTH_S <= TOLERANCE_S + LONGEST_WAY_S
-    assert steady >= FEWEST_STEADY, f"the probe was steady at {steady} of {OUTAGES} outages"
+    return steady
