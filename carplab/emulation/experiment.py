@@ -22,7 +22,7 @@ import dataclasses
 import importlib.util
 import inspect
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -186,7 +186,10 @@ Judge = Callable[[Path], str]
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment that was found; `summary` is the first line of its description."""
+    """An experiment that was found; `summary` is the first line of its description.
+
+    `question` is what that says of it, a paragraph each: for the record of a run.
+    """
 
     name: str
     summary: str
@@ -194,6 +197,7 @@ class Experiment:
     path: Path
     conditions: tuple[str, ...] = ()
     judge: Judge | None = field(default=None, compare=False)
+    question: tuple[str, ...] = field(default=(), compare=False)
 
     def choose(self, options: Options) -> Options:
         """Return the options with one of this experiment's conditions, if it has any.
@@ -363,7 +367,8 @@ def describe(module: ModuleType, path: Path) -> Experiment:
         raise UsageError(f"{path} is no experiment: it has no function build(options)")
     conditions = tuple(getattr(module, "CONDITIONS", ()))
     judge = getattr(module, "judge", None)
-    return Experiment(_name(path), _summary(module), build, path, conditions, judge)
+    question = tuple(_paragraphs(module))
+    return Experiment(_name(path), _summary(module), build, path, conditions, judge, question)
 
 
 def import_script(path: Path) -> ModuleType:
@@ -385,6 +390,13 @@ def import_script(path: Path) -> ModuleType:
 def _name(path: Path) -> str:
     """Return the experiment's name: cable-pull for cable_pull.py."""
     return path.stem.replace("_", "-")
+
+
+def _paragraphs(module: ModuleType) -> Iterator[str]:
+    """Yield the paragraphs of a script's description, each as one line; commands are no text."""
+    for paragraph in (inspect.getdoc(module) or "").split("\n\n"):
+        if paragraph.strip() and not paragraph.startswith(" "):
+            yield " ".join(paragraph.split())
 
 
 def _summary(module: ModuleType) -> str:

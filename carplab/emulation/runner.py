@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,10 @@ SEED_BITS = 31
 GIT_DEADLINE_S = 5
 
 
-def run(scenario: Scenario, options: Options) -> Path:
+def run(scenario: Scenario, options: Options, question: Sequence[str] = ()) -> Path:
     """Run the scenario and return the folder with its files.
+
+    `question` is what the run is to find out, a paragraph each, for its record.
 
     CarplabError when it cannot run, fails or is interrupted; a run that began keeps its files and
     says in run.json what happened. Nothing of it is left on the machine.
@@ -46,15 +48,16 @@ def run(scenario: Scenario, options: Options) -> Path:
             if wants_openvswitch:
                 display.show(f"{examined.datapath} datapath: {examined.datapath_reason}")
             plan = Plan(scenario, options, examined.datapath, registry, interruption, display)
-            return _Runner(plan, examined).run()
+            return _Runner(plan, examined, question).run()
         finally:
             registry.release()
 
 
 class _Runner:
-    def __init__(self, plan: Plan, examined: Machine) -> None:
+    def __init__(self, plan: Plan, examined: Machine, question: Sequence[str]) -> None:
         self._plan = plan
         self._machine = examined
+        self._question = question
         options = plan.options
         self._seed = random.getrandbits(SEED_BITS) if options.seed is None else options.seed
 
@@ -105,6 +108,7 @@ class _Runner:
         scenario, options = self._plan.scenario, self._plan.options
         return {
             "started_wall": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "question": list(self._question),
             "duration_s": scenario.duration_s,
             "seed": self._seed,
             "settings": {**options.record(), "dialect": _dialects(scenario)},

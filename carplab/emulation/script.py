@@ -38,7 +38,7 @@ def start(experiment: Experiment, options: Options) -> None:
     # Mininet comes with this: looking at an experiment needs none.
     from carplab.emulation.runner import run
 
-    folder = run(scenario, options)
+    folder = run(scenario, options, experiment.question)
     if experiment.judge and not (options.quiet or options.no_analysis):
         print(experiment.judge(folder))
 

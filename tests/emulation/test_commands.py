@@ -146,6 +146,13 @@ def test_what_a_condition_decides_is_refused(
     assert code == 2 and "mine has conditions, which decide --bandwidth: leave it out" in said
 
 
+def test_a_script_s_description_is_its_question_without_the_commands() -> None:
+    question = find_experiment("crash").question
+    assert question[0] == "Crash the preferred firewall, and boot it again."
+    assert len(question) == 2
+    assert not any("sudo" in paragraph or "\n" in paragraph for paragraph in question)
+
+
 def test_list_shows_experiments_topologies_and_no_runs(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
