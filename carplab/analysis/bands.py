@@ -21,9 +21,11 @@ from carplab.analysis.style import (
     SKY_BLUE,
     VERMILLION,
     YELLOW,
+    scaled,
 )
 
-CHARACTER = 0.0078  # width of one character at the labels' size, as a part of the time axis
+CHARACTER_IN = 0.077  # width of one character at the labels' size, where that is 10 pt
+_BESIDE_IN = 1.1  # what the names of the rows take of a figure's width, likewise
 BELOW_CAUSES, CAUSES, ABOVE_CAUSES = 1.0, 4.0, 5.0  # which is drawn over which
 
 
@@ -54,6 +56,13 @@ TRAFFIC = {
 
 Spans = Sequence[tuple[float, float, str]]
 """(start, end, state) in seconds."""
+
+
+def character(axes: Axes) -> float:
+    """Return the width of one character at the labels' size, as a part of the time axis."""
+    figure = axes.get_figure(root=True)
+    assert figure
+    return scaled(CHARACTER_IN) / (figure.get_figwidth() - scaled(_BESIDE_IN))
 
 
 def draw_bar(
@@ -124,7 +133,7 @@ def draw_legend(axes: Axes, states: Collection[str]) -> None:
     ]
     axes.legend(
         handles=patches, loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=len(patches),
-        frameon=False, fontsize=8.5, handlelength=1.6, columnspacing=1.2, borderaxespad=0.1,
+        frameon=False, fontsize=scaled(8.5), handlelength=1.6, columnspacing=1.2, borderaxespad=0.1,
     )  # fmt: skip
 
 
@@ -151,6 +160,6 @@ def _name_band(axes: Axes, row: float, middle_s: float, state: str, look: Look) 
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1.2} if look.hatch else None
     weight = "bold" if state == MASTER else "normal"
     axes.text(
-        middle_s, row, state, ha="center", va="center", fontsize=9, color=look.text,
+        middle_s, row, state, ha="center", va="center", fontsize=scaled(9), color=look.text,
         fontweight=weight, bbox=box,
     )  # fmt: skip

@@ -11,9 +11,18 @@ from matplotlib.ticker import MaxNLocator
 
 from carplab.analysis.outages import Times
 from carplab.analysis.series import Statistic
-from carplab.analysis.style import BLACK, BLUE, GREY, PALE_BLUE, YELLOW, figure_style
+from carplab.analysis.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    PALE_BLUE,
+    SCREEN,
+    YELLOW,
+    Size,
+    figure_style,
+    scaled,
+)
 
-WIDTH_IN = 11.0
 SHOWN = (
     ("outage", "fault"),
     ("outage", "repair"),
@@ -32,18 +41,20 @@ _SPREAD = 0.22  # of a row, so that equal points show as several
 Panel = tuple[str, str]
 
 
-def draw_distribution(series: Mapping[str, Sequence[Statistic]], title: str) -> Figure:
+def draw_distribution(
+    series: Mapping[str, Sequence[Statistic]], title: str, size: Size = SCREEN
+) -> Figure:
     """Return the figure of one or more series, by name, a panel for each window and cause.
 
     In a panel each series has a row: a box from the lower to the upper quartile with the median,
     whiskers to the extremes, and every repetition as a point. The band is what theory allows.
     """
-    with figure_style():
+    with figure_style(size):
         panels = _panels(series)
         rows = max(1, -(-len(panels) // _COLUMNS))
-        height_in = 0.9 + rows * (1.05 + 0.36 * len(series))
-        figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+        height_in = scaled(0.9 + rows * (1.05 + 0.36 * len(series)))
+        figure = Figure(figsize=(size.width_in, height_in), layout="constrained")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=scaled(12), fontweight="bold")
         grid = figure.subplots(rows, _COLUMNS, squeeze=False)
         for axes in grid.ravel()[len(panels) :]:
             axes.set_visible(False)
@@ -81,7 +92,7 @@ def _draw_panel(axes: Axes, panel: Panel, series: Mapping[str, Sequence[Statisti
         if statistic is not None and statistic.lengths_s:
             _draw_row(axes, row, statistic, factor)
     title = f"{panel[0]}, {panel[1]} ({unit})"
-    axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
+    axes.set_title(title, loc="left", fontsize=scaled(10), fontweight="bold")
     axes.set_yticks(range(len(found)), list(found) if any(found) else [])
     axes.set_ylim(len(found) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
@@ -111,7 +122,9 @@ def _draw_row(axes: Axes, row: int, statistic: Statistic, factor: float) -> None
             [(low, high - low)], (row - 0.46, 0.92), facecolor=YELLOW, alpha=0.35, edgecolor=GREY,
             linestyle=":", linewidth=1.0, zorder=0,
         )  # fmt: skip
-        axes.text(high, row - 0.44, "theory ", ha="right", va="top", fontsize=8, color="#444444")
+        axes.text(
+            high, row - 0.44, "theory ", ha="right", va="top", fontsize=scaled(8), color="#444444"
+        )
     axes.boxplot(
         lengths, positions=[row], orientation="horizontal", widths=0.5, whis=(0, 100),
         showfliers=False, manage_ticks=False, patch_artist=True,
@@ -121,7 +134,7 @@ def _draw_row(axes: Axes, row: int, statistic: Statistic, factor: float) -> None
     )  # fmt: skip
     median = f"median\n{np.median(lengths):.{2 if factor > 1 else 3}f}"
     axes.text(
-        1.01, row, median, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5,
+        1.01, row, median, transform=axes.get_yaxis_transform(), va="center", fontsize=scaled(8.5),
     )  # fmt: skip
     heights = row + _SPREAD * _spread(lengths.size)
     limits = np.array([name in statistic.at_least for name in statistic.lengths_s])

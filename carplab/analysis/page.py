@@ -1,7 +1,7 @@
 """The HTML pages. Each holds all it shows, and whatever was recorded is escaped.
 
-The figures are embedded as SVG images, not as markup, so that nothing in them can run and two of
-them on one page cannot disturb each other.
+The figures are embedded as images, not as markup, so that nothing in them can run and two of them
+on one page cannot disturb each other.
 """
 
 from __future__ import annotations
@@ -18,8 +18,12 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from carplab import __version__
-from carplab.analysis.analysed import AnalysedRun, AnalysedSeries, series_name
+from carplab.analysis.analysed import Analysed, AnalysedRun, AnalysedSeries, experiment_of
+from carplab.analysis.comparison import Comparison
+from carplab.analysis.course import Section
 from carplab.analysis.load import Run, mapping
+from carplab.analysis.network_drawing import draw_network
+from carplab.analysis.question import asked, drawn, not_reached, planned, struck, traffic
 from carplab.analysis.series import Statistic
 from carplab.analysis.table import (
     HIDDEN,
@@ -31,6 +35,7 @@ from carplab.analysis.table import (
     worst_text,
 )
 from carplab.analysis.text import length_text, theory_text
+from carplab.analysis.theory import Held, hold_run, hold_series, range_text, timers
 from carplab.analysis.windows import Findings, Window
 
 UNLISTED_KINDS = ("sent", "heard")
@@ -43,6 +48,27 @@ _COMPARED = (
     ("split", "fault 1"),
     ("split", "repair 1"),
 )
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What stands above a page, where its reader chose: else it names what it is about."""
+
+    title: str = ""
+    author: str = ""
+
+
+USUAL = Heading()
+
+
+@dataclass(frozen=True)
+class FolderFigures:
+    """The figures of a folder's page, as SVG: of each run or series, by its folder, and those that
+    set the series of an experiment side by side.
+    """
+
+    entries: Mapping[Path, bytes]
+    compared: Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -70,89 +96,157 @@ class _StatisticRow:
 
 @dataclass(frozen=True)
 class _Link:
-    """A repetition or a run in a table, with the address of its own page."""
+    """A repetition in a table, with the address of its own page."""
 
     link: str
     name: str
     outcome: str
     cells: list[str]
-    experiment: str = ""
-    dialect: str = ""
-
-    @property
-    def run(self) -> str:
-        """The name under which a run is listed."""
-        return self.name
 
 
-def run_page(analysed: AnalysedRun, timeline: bytes, sides: bytes | None) -> str:
+@dataclass(frozen=True)
+class _Entry:
+    """A run or a series in the page of a folder."""
+
+    anchor: str
+    link: str
+    experiment: str
+    name: str
+    dialect: str
+    outcome: str
+    cells: list[str]
+    headlines: list[str]
+    warnings: list[str]
+    held: list[Held]
+    figure: str
+
+
+def run_page(
+    analysed: AnalysedRun, timeline: bytes, sides: bytes | None, heading: Heading = USUAL
+) -> str:
     """Return the page of one run; `timeline` and `sides` are its figures as SVG."""
     run, findings = analysed.run, analysed.findings
     about = run.about
     return _render(
         "run.html.j2",
-        title=f"{about.get('experiment', 'run')}: {about.get('run', run.folder.name)}",
+        heading,
+        title=f"{about.get('experiment', 'run')}: {analysed.name}",
         under=_under(run),
         warnings=_warnings(run),
         headlines=_headlines(findings),
+        **_question(analysed),
+        held=hold_run(findings),
         timeline=_inline(timeline),
         sides=_inline(sides) if sides else None,
         flow_columns=flow_columns(findings),
         flows=flow_rows(findings) if has_several_flows(findings) else [],
         windows=_rows(findings.windows),
-        command=_command(about),
+        not_reached=not_reached(findings),
+        **_again(about),
         settings=_settings(run),
         measurement=_measurement(findings),
-        versions=_versions(about),
-        machine=_flat(about.get("machine")),
         events=[event for event in run.events if event.kind not in UNLISTED_KINDS],
         unlisted=_unlisted(run),
     )
 
 
 def series_page(
-    series: AnalysedSeries, distribution: bytes, median: str | None, timeline: bytes | None
+    series: AnalysedSeries,
+    distribution: bytes,
+    timeline: bytes | None,
+    heading: Heading = USUAL,
 ) -> str:
-    """Return the page of a series; `timeline` is the figure of the repetition named `median`."""
+    """Return the page of a series; `timeline` is the figure of its typical repetition."""
+    typical = series.typical
     first = next(iter(series.runs.values()), None)
-    about = first.run.about if first else series.about
+    about = first.run.about if first else {}
     return _render(
         "series.html.j2",
-        title=f"{series.about.get('experiment', 'series')}: {_series_run(series)}",
-        under=f"{len(series.runs)} repetitions, dialect {series_name(series)}",
+        heading,
+        title=f"{series.about.get('experiment', 'series')}: {series.name}",
+        under=f"{len(series.runs)} repetitions, dialect {series.dialect}",
         warnings=_series_warnings(series),
         headlines=[_sentence(worst_of_series(series.findings))],
+        **_question(typical[1] if typical else None),
+        held=hold_series(series.statistics),
         statistics=_statistic_rows(series.statistics),
         distribution=_inline(distribution),
         columns=[f"{window}\n{cause}" for window, cause in _COMPARED],
         repetitions=[_repetition(name, each) for name, each in series.runs.items()],
-        median=median,
+        median=typical[0] if typical else None,
         timeline=_inline(timeline) if timeline else None,
-        command=_command({**about, **series.about}),
+        not_reached=[
+            f"Repetition {name}: {said}"
+            for name, each in series.runs.items()
+            for said in not_reached(each.findings)
+        ],
+        **_again({**about, **series.about}),
         settings=_settings(first.run) if first else [],
-        versions=_versions(about),
-        machine=_flat(about.get("machine")),
     )
 
 
 def folder_page(
-    folder: Path,
-    entries: Sequence[AnalysedRun | AnalysedSeries],
+    title: str,
+    sections: Sequence[Section],
     unreadable: Sequence[str],
-    figures: Mapping[str, bytes],
+    figures: FolderFigures,
     target: Path,
+    heading: Heading = USUAL,
 ) -> str:
-    """Return the page of a folder of runs, with links that hold from `target`.
+    """Return the page of folders of runs, with links that hold from `target`.
 
     `unreadable` are sentences about runs that could not be read.
     """
+    labs = dict.fromkeys(check.lab for each in sections for check in each.checks)
     return _render(
         "folder.html.j2",
-        title=f"Runs in {folder.resolve().name}",
-        under=f"{len(entries)} runs",
+        heading,
+        title=title,
+        under=f"{sum(len(section.entries) for section in sections)} runs",
         warnings=unreadable,
-        runs=[_entry(entry, target.parent) for entry in entries],
-        figures=[(experiment, _inline(figure)) for experiment, figure in figures.items()],
+        labs=list(labs),
+        whose=_whose(sections),
+        sections=[
+            (each, [_entry(entry, target.parent, figures) for entry in each.entries])
+            for each in sections
+        ],
+        figures=[(name, _inline(figure)) for name, figure in figures.compared.items()],
+    )
+
+
+def comparison_page(
+    comparison: Comparison,
+    timelines: Sequence[bytes],
+    distribution: bytes,
+    heading: Heading = USUAL,
+) -> str:
+    """Return the page that sets runs side by side; the figures are SVG."""
+    columns = comparison.columns
+    drawings: dict[str, list[str]] = {}
+    for each in columns:
+        drawings.setdefault(_drawing(each.typical), []).append(each.letter)
+    return _render(
+        "comparison.html.j2",
+        heading,
+        title="Comparison: " + ", ".join(dict.fromkeys(experiment_of(c.entry) for c in columns)),
+        under=f"{len(columns)} side by side",
+        warnings=[f"{c.letter}: {said}" for c in columns for said in _entry_warnings(c.entry)],
+        columns=columns,
+        asked=_differently([(c.letter, " ".join(asked(c.typical.run))) for c in columns]),
+        parts_of=comparison.parts(),
+        differing=[row for row in comparison.settings if row.differs],
+        same=[(row.name, row.cells[0]) for row in comparison.settings if not row.differs],
+        windows=comparison.windows,
+        drawings=[(", ".join(letters), drawing) for drawing, letters in drawings.items()],
+        timelines=[_inline(each) for each in timelines],
+        distribution=_inline(distribution),
+        not_reached=[
+            f"{c.letter}{f', repetition {name}' if len(c.entry.runs) > 1 else ''}: {said}"
+            for c in columns
+            for name, each in c.entry.runs.items()
+            for said in not_reached(each.findings)
+        ],
+        commands=[(c.letter, _command(c.entry.about)) for c in columns],
     )
 
 
@@ -261,51 +355,97 @@ def _repetition(name: str, analysed: AnalysedRun) -> _Link:
     return _Link(f"{quote(name)}/report.html", name, analysed.run.outcome, cells)
 
 
-def _entry(entry: AnalysedRun | AnalysedSeries, origin: Path) -> _Link:
-    folder = entry.folder if isinstance(entry, AnalysedSeries) else entry.run.folder
-    link = quote(os.path.relpath(folder / "report.html", origin))
-    if isinstance(entry, AnalysedSeries):
-        finished = sum(each.run.outcome == "finished" for each in entry.runs.values())
-        outcome = "finished" if finished == len(entry.runs) else f"{finished} finished"
-        experiment, name = entry.about.get("experiment", ""), _series_run(entry)
-        dialect, findings = series_name(entry), list(entry.findings.values())
+def _entry(entry: Analysed, origin: Path, figures: FolderFigures) -> _Entry:
+    findings = [each.findings for each in entry.runs.values()]
+    if isinstance(entry, AnalysedRun):
+        headlines, held = _headlines(entry.findings), []
     else:
-        outcome, dialect = entry.run.outcome, entry.run.dialect
-        experiment = entry.run.about.get("experiment", "")
-        name, findings = str(entry.run.about.get("run", folder.name)), [entry.findings]
-    cells = [str(len(findings)), *_entry_lengths(findings)]
-    return _Link(link, name, outcome, cells, str(experiment), dialect)
+        headlines = [_sentence(worst_of_series(entry.findings))]
+        held = hold_series(entry.statistics)
+    figure = figures.entries.get(entry.folder)
+    return _Entry(
+        anchor=quote(os.path.relpath(entry.folder, origin)),
+        link=quote(os.path.relpath(entry.folder / "report.html", origin)),
+        experiment=experiment_of(entry),
+        name=entry.name,
+        dialect=entry.dialect,
+        outcome=entry.outcome,
+        cells=[str(len(findings)), *_entry_lengths(entry, findings)],
+        headlines=headlines,
+        warnings=_entry_warnings(entry),
+        held=held,
+        figure=_inline(figure) if figure else "",
+    )
 
 
-def _entry_lengths(findings: Sequence[Findings]) -> list[str]:
-    from carplab.analysis.series import find_statistics
-
-    statistics = find_statistics({str(number): each for number, each in enumerate(findings)})
-    lengths = {(each.window, each.cause): each for each in statistics}
-    cells = []
-    for key in (("outage", "fault 1"), ("outage", "repair 1"), ("recovery", "repair 1")):
-        cells.append(_range(lengths.get(key)))
+def _entry_lengths(entry: Analysed, findings: Sequence[Findings]) -> list[str]:
+    lengths = {(each.window, each.cause): each for each in entry.statistics}
+    keys = (("outage", "fault 1"), ("outage", "repair 1"), ("recovery", "repair 1"))
     splits = [split.length_s for each in findings for split in each.splits]
-    return [*cells, length_text(max(splits)) if splits else ""]
+    return [
+        *(range_text(lengths.get(key)) for key in keys),
+        length_text(max(splits)) if splits else "",
+    ]
 
 
-def _range(statistic: Statistic | None) -> str:
-    if statistic is None:
+def _entry_warnings(entry: Analysed) -> list[str]:
+    return _warnings(entry.run) if isinstance(entry, AnalysedRun) else _series_warnings(entry)
+
+
+def _question(analysed: AnalysedRun | None) -> dict[str, Any]:
+    """Return what a page says about what was to be found out, and on what."""
+    if analysed is None:
+        return {"asked": [], "happens": [], "traffic": "", "drawing": "", "timers": []}
+    run, causes = analysed.run, analysed.findings.causes
+    return {
+        "asked": asked(run, causes),
+        "happens": [*planned(run), drawn(run)] if drawn(run) else planned(run),
+        "traffic": traffic(run),
+        "drawing": _drawing(analysed),
+        "timers": timers(run),
+    }
+
+
+def _drawing(analysed: AnalysedRun) -> str:
+    """Return the network as an image's source; empty where none was recorded."""
+    network = mapping(mapping(analysed.run.about.get("scenario")).get("network"))
+    if not network:
         return ""
-    if not statistic.lengths_s:
-        return "never"
-    text = length_text(statistic.median_s)
-    if len(statistic.lengths_s) > 1:
-        shortest, longest = length_text(statistic.shortest_s), length_text(statistic.longest_s)
-        text += f" ({shortest} to {longest})" if shortest != longest else ""
-    return text
+    faults = struck(analysed.run, analysed.findings.causes)
+    return _inline(draw_network(network, faults).encode())
+
+
+def _whose(sections: Sequence[Section]) -> str:
+    """Return what the sections are; empty where the table of runs says so anyway."""
+    if any(section.checks for section in sections):
+        return "student"
+    own = all(
+        experiment_of(entry) == section.name for section in sections for entry in section.entries
+    )
+    return "" if own or len(sections) < 2 else "folder"
+
+
+def _differently(said: Sequence[tuple[str, str]]) -> list[str]:
+    """Return each different text, behind the letters of those that say it if not all do."""
+    letters: dict[str, list[str]] = {}
+    for letter, text in said:
+        letters.setdefault(text, []).append(letter)
+    if len(letters) == 1:
+        return list(letters)
+    return [f"{', '.join(own)}: {text}" for text, own in letters.items()]
 
 
 # --- what was set and what it ran on ----------------------------------------------------------
 
 
-def _series_run(series: AnalysedSeries) -> str:
-    return str(series.about.get("run", series.folder.name))
+def _again(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what it takes to do the same again."""
+    return {
+        "command": _command(about),
+        "commit": str(about.get("git_commit") or ""),
+        "versions": _flat(about.get("versions")),
+        "machine": _flat(about.get("machine")),
+    }
 
 
 def _command(about: Mapping[str, Any]) -> str:
@@ -320,15 +460,13 @@ def _command(about: Mapping[str, Any]) -> str:
 
 
 def _settings(run: Run) -> list[tuple[str, str]]:
-    """Return what was asked for, and the timers of each virtual host."""
+    """Return what was asked for."""
     values = _flat(run.about.get("settings"))
     for name in ("seed", "duration_s"):
         if run.about.get(name) is not None:
             values.append((name, str(run.about[name])))
     if run.preferred:
         values.append(("preferred MASTER", run.preferred))
-    for key, settings in run.virtual_hosts.items():
-        values.append((str(key), f"advbase {settings.advbase}, advskew {settings.advskew}"))
     return values
 
 
@@ -344,13 +482,6 @@ def _measurement(findings: Findings) -> list[tuple[str, str]]:
         ("longest pause between two probes", length_text(quality.longest_pause_s)),
         ("longest time without a delivery outside outages", length_text(quality.longest_stall_s)),
     ]
-
-
-def _versions(about: Mapping[str, Any]) -> list[tuple[str, str]]:
-    versions = _flat(about.get("versions"))
-    if about.get("git_commit"):
-        versions.append(("git commit", str(about["git_commit"])))
-    return versions
 
 
 def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
@@ -378,10 +509,12 @@ def _inline(svg: bytes) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii")
 
 
-def _render(template: str, **values: Any) -> str:
+def _render(template: str, heading: Heading, **values: Any) -> str:
     loader = PackageLoader("carplab.analysis", ".")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     css = loader.get_source(environment, "page.css")[0]
-    return environment.get_template(template).render(version=__version__, css=css, **values)
+    values["title"] = heading.title or values["title"]
+    page = environment.get_template(template)
+    return page.render(version=__version__, css=css, author=heading.author, **values)

@@ -19,6 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from carplab import recording
 from carplab.analysis.bands import (
     CAUSES,
+    CHARACTER_IN,
     NOTHING_DELIVERED,
     SPLIT,
     STATES,
@@ -35,15 +36,13 @@ from carplab.analysis.causes import Cause
 from carplab.analysis.load import Event, Run, VirtualHostKey
 from carplab.analysis.outages import Outage, find_outages
 from carplab.analysis.states import History, Track, track_names
-from carplab.analysis.style import BLACK, GREEN, GREY, figure_style
+from carplab.analysis.style import BLACK, GREEN, GREY, SCREEN, Size, figure_style, scaled
 from carplab.analysis.text import csv_text, length_text
 from carplab.analysis.windows import Findings
 from carplab.network import place_text
 
 BEFORE_S = 2.0  #: shown of the time before the repair
-WIDTH_IN = 11.0
 _ROW_IN = 0.3
-_CHARACTER_IN = 0.078
 _SHORTEST_S = 0.001
 _MOST_STATES = 4  # told in words beside a row
 _PORTS = {
@@ -95,24 +94,24 @@ def sides_csv(findings: Findings, repair: Cause) -> str:
     )
 
 
-def draw_sides(run: Run, findings: Findings, repair: Cause) -> Figure:
+def draw_sides(run: Run, findings: Findings, repair: Cause, size: Size = SCREEN) -> Figure:
     """Return the figure of a run that recorded states."""
     start_s, end_s = _limits(findings, repair)
     rows = list(_rows(run, findings, repair))
-    with figure_style():
+    with figure_style(size):
         layout = ConstrainedLayoutEngine(h_pad=0.06)
-        figure = Figure(figsize=(WIDTH_IN, _ROW_IN * len(rows) + 1.2), layout=layout)
+        figure = Figure(figsize=(size.width_in, scaled(_ROW_IN * len(rows) + 1.2)), layout=layout)
         axes = figure.subplots()
         axes.set_xlim(start_s - repair.t_s, end_s - repair.t_s)
         _frame(axes, rows)
         parts = (str(run.about.get("experiment", "")), run.dialect, str(repair))
         title = "  ·  ".join(part for part in parts if part)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=scaled(12), fontweight="bold")
         # What stands beside the axis decides how wide it is, and so which bands can have names.
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
-        inches = axes.get_position().width * WIDTH_IN
-        character_s = (end_s - start_s) / inches * _CHARACTER_IN
+        inches = axes.get_position().width * size.width_in
+        character_s = (end_s - start_s) / inches * scaled(CHARACTER_IN)
         for number, row in enumerate(rows):
             spans = [(low - repair.t_s, high - repair.t_s, state) for low, high, state in row.spans]
             draw_bands(axes, number, spans, row.looks, character_s)
@@ -124,9 +123,8 @@ def _frame(axes: Axes, rows: Sequence[_Row]) -> None:
     name_rows(axes, [row.name for row in rows])
     for number, (row, label) in enumerate(zip(rows, axes.get_yticklabels(), strict=True)):
         label.set_fontweight("bold" if row.restored else "normal")
-        axes.text(
-            1.01, number, row.said, transform=axes.get_yaxis_transform(), va="center", fontsize=9
-        )
+        beside = axes.get_yaxis_transform()
+        axes.text(1.01, number, row.said, transform=beside, va="center", fontsize=scaled(9))
     draw_legend(axes, {state for row in rows for _, _, state in row.spans})
     axes.axvline(0, color=GREEN, linestyle=(0, (4, 2)), linewidth=1.5, zorder=CAUSES)
     axes.xaxis.set_major_locator(MaxNLocator(12, steps=[1, 2, 5, 10]))

@@ -16,10 +16,10 @@ from carplab.analysis.bands import (
     ABOVE_CAUSES,
     BELOW_CAUSES,
     CAUSES,
-    CHARACTER,
     SPLIT,
     STATES,
     Look,
+    character,
     draw_bands,
     draw_bar,
     draw_legend,
@@ -38,14 +38,16 @@ from carplab.analysis.style import (
     GREEN,
     ORANGE,
     PALE_BLUE,
+    SCREEN,
     SKY_BLUE,
     VERMILLION,
+    Size,
     figure_style,
+    scaled,
 )
 from carplab.analysis.text import length_text
 from carplab.analysis.windows import Findings, Window
 
-WIDTH_IN = 11.0
 _BAND_IN = 0.3
 _SPLIT_BANDS = 1.6  # height of the splits' row, in rows of the states
 _STREAM_BIN_S = 0.1
@@ -64,14 +66,15 @@ _WINDOWS = {
 }
 
 
-def draw_timeline(run: Run, findings: Findings) -> Figure:
+def draw_timeline(run: Run, findings: Findings, size: Size = SCREEN) -> Figure:
     """Return the figure of a run; what is missing leaves an empty panel that says so."""
-    with figure_style():
+    with figure_style(size):
         bands = max(1, len(findings.tracks)) + (_SPLIT_BANDS if findings.splits else 0)
         heights_in = [_BAND_IN * len(_WINDOWS) + 0.1, _BAND_IN * bands + 0.15]
         heights_in += [1.5] * (run.has_ping + run.has_iperf) + [0.9] * (findings.stream is not None)
         layout = ConstrainedLayoutEngine(h_pad=0.06, hspace=0.02)
-        figure = Figure(figsize=(WIDTH_IN, sum(heights_in) + 2.2), layout=layout)
+        height_in = scaled(sum(heights_in) + 2.2) * size.squeezed
+        figure = Figure(figsize=(size.width_in, height_in), layout=layout)
         axes = figure.subplots(len(heights_in), 1, sharex=True, height_ratios=heights_in)
         start_s, end_s = _limits(run, findings)
         axes[0].set_xlim(start_s, end_s)
@@ -111,7 +114,7 @@ def _draw_title(figure: Figure, run: Run) -> None:
     if run.outcome != "finished":
         parts.append(f"NOT FINISHED ({run.outcome})")
     title = "  ·  ".join(part for part in parts if part)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=scaled(12), fontweight="bold")
 
 
 # --- windows ----------------------------------------------------------------------------------
@@ -153,7 +156,7 @@ def _label(
     taken = [(t_s, t_s) for t_s in causes_s] + bars
     for window in sorted(windows, key=lambda each: each.start_t_s - _close(each, limits_s[1])):
         text = length_text(window.length_s, window.at_least)
-        wide_s = (len(text) + 1) * CHARACTER * span_s
+        wide_s = (len(text) + 1) * character(axes) * span_s
         end_s, left_s = _close(window, limits_s[1]), window.start_t_s - gap_s
         behind = sorted(end + gap_s for _, end in bars if end_s < end < end_s + wide_s)
         rights_s = [end_s + gap_s, *behind]
@@ -163,7 +166,7 @@ def _label(
             inside = limits_s[0] <= low_s and high_s <= limits_s[1]
             if inside and all(high_s < low or low_s > high for low, high in taken):
                 x_s, align = (low_s, "left") if low_s in rights_s else (high_s, "right")
-                axes.text(x_s, row, text, ha=align, va="center", fontsize=10, fontweight="bold")
+                axes.text(x_s, row, text, ha=align, va="center", fontweight="bold")
                 taken.append((low_s, high_s))
                 break
 
@@ -179,7 +182,7 @@ def _draw_causes(
         for panel in axes:
             panel.axvline(cause.t_s, color=colour, linestyle=dashes, linewidth=1.5, zorder=CAUSES)
         text = str(cause)
-        wide_s = (len(text) + 2) * CHARACTER * span_s
+        wide_s = (len(text) + 2) * character(axes[0]) * span_s
         fits = cause.t_s + wide_s <= limits_s[1]
         left_s = cause.t_s if fits else cause.t_s - wide_s
         level = next((n for n, end_s in enumerate(ends_s) if end_s <= left_s), None)
@@ -189,7 +192,7 @@ def _draw_causes(
         axes[0].annotate(
             text,
             (cause.t_s, 1.0),
-            (0, 5 + 13 * level),
+            (0, scaled(5 + 13 * level)),
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
             color=VERMILLION if cause.is_fault else DARK_GREEN,
@@ -226,7 +229,7 @@ def _draw_states(axes: Axes, tracks: Sequence[Track], start_s: float, end_s: flo
     name_rows(axes, track_names(tracks))
     spans = [track.spans(start_s, end_s) for track in tracks]
     for row, bands in enumerate(spans):
-        draw_bands(axes, row, bands, STATES, CHARACTER * (end_s - start_s))
+        draw_bands(axes, row, bands, STATES, character(axes) * (end_s - start_s))
     draw_legend(axes, {state for bands in spans for _, _, state in bands})
 
 
@@ -269,7 +272,7 @@ def _name_split(
     longest = max(split.parts, key=lambda part: part.length_s)
     for part in split.parts:
         text = _who(part)
-        wide_s = (max(map(len, text.splitlines())) + 1) * CHARACTER * 0.8 * span_s
+        wide_s = (max(map(len, text.splitlines())) + 1) * character(axes) * 0.8 * span_s
         if wide_s <= part.length_s:
             _write_who(axes, (part.start_s + part.end_s) / 2, row, text)
         elif part is longest:
@@ -284,7 +287,7 @@ def _name_split(
 
 def _write_who(axes: Axes, x_s: float, row: float, text: str) -> None:
     axes.text(
-        x_s, row, text, ha="center", va="center", fontsize=8, zorder=ABOVE_CAUSES,
+        x_s, row, text, ha="center", va="center", fontsize=scaled(8), zorder=ABOVE_CAUSES,
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.2},
     )  # fmt: skip
 
@@ -352,7 +355,8 @@ def _draw_lost(axes: Axes, sent_s: Times, lost: Any) -> None:
     count = int(lost.sum())
     axes.text(
         0.995, 0.91, f"lost: {count} of {sent_s.size}", transform=axes.transAxes, ha="right",
-        va="center", fontsize=9, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+        va="center", fontsize=scaled(9),
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
     )  # fmt: skip
 
 
@@ -387,6 +391,6 @@ def _draw_stream(axes: Axes, stream: Stream, limits_s: tuple[float, float]) -> N
     gap = f", longest gap {length_text(longest.length_s, longest.open_end)}" if longest else ""
     axes.text(
         0.995, 0.86, stream.story + ("" if stream.broken else gap), transform=axes.transAxes,
-        ha="right", va="center", fontsize=9,
+        ha="right", va="center", fontsize=scaled(9),
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
     )  # fmt: skip
