@@ -11,16 +11,20 @@ the segment; with a second cable between the two, `fw1-outside-2` and `outside-f
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from enum import Enum
+from enum import Enum, EnumMeta
 from ipaddress import (
     IPv4Interface,
     IPv4Network,
     IPv6Interface,
     IPv6Network,
+    ip_address,
+    ip_interface,
+    ip_network,
 )
-from typing import Any, TypeVar
+from itertools import repeat
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from carplab.carp.extensions import Extensions
 from carplab.carp.packet import Address, master_down_s, timer_s
@@ -28,6 +32,11 @@ from carplab.errors import UsageError, listed
 
 Prefix = IPv4Network | IPv6Network
 InterfaceAddress = IPv4Interface | IPv6Interface
+_ADDRESSES: Mapping[Any, Callable[[str], Any]] = {
+    Address: ip_address,
+    InterfaceAddress: ip_interface,
+    Prefix: ip_network,
+}
 
 DEFAULT_DIALECT = "openbsd"
 LONGEST_INTERFACE_NAME = 15  # IFNAMSIZ - 1, linux/if.h
@@ -274,6 +283,12 @@ def place_text(segment: str, cable: int) -> str:
     return segment if cable == 1 else f"{segment}/{cable}"
 
 
+def parse_place(text: str) -> tuple[str, int]:
+    """Return segment and cable of `outside/2`; a place without a number is the first cable."""
+    segment, _, cable = text.partition("/")
+    return segment, int(cable) if cable.isdecimal() else 1
+
+
 def mac_address(addresses: Sequence[InterfaceAddress]) -> str:
     """Return the MAC address of the interface with these addresses: the same in every run.
 
@@ -375,6 +390,28 @@ def as_plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return str(value)
+
+
+def network_from_plain(plain: Mapping[str, Any]) -> Network:
+    """Return the network that `as_plain` has made dicts, lists and strings of."""
+    network: Network = _from_plain(Network, plain)
+    return network
+
+
+def _from_plain(kind: Any, value: Any) -> Any:
+    """Return a plain value as the type that a field is annotated with."""
+    if kind in _ADDRESSES:
+        return _ADDRESSES[kind](value)
+    if isinstance(kind, type) and is_dataclass(kind):
+        kinds = get_type_hints(kind)
+        return kind(**{name: _from_plain(kinds[name], each) for name, each in value.items()})
+    of = get_args(kind)
+    if get_origin(kind) is tuple:
+        each_of = repeat(of[0]) if of[-1] is ... else of
+        return tuple(_from_plain(*pair) for pair in zip(each_of, value, strict=False))
+    if type(None) in of:
+        return None if value is None else _from_plain(of[0], value)
+    return kind(value) if isinstance(kind, EnumMeta) else value
 
 
 _Item = TypeVar("_Item", Segment, Router, Host)

@@ -13,6 +13,8 @@ from carplab.network import (
     VirtualHost,
     as_plain,
     interface_name,
+    network_from_plain,
+    parse_place,
     place_text,
     port_name,
     preferred_interfaces,
@@ -20,7 +22,7 @@ from carplab.network import (
     preferred_router,
 )
 from carplab.settings import apply_settings
-from topo.firewall_pair import firewall_pair
+from topo.firewall_pair import DESIGNS, firewall_pair
 
 
 def virtual_host(network: Network, router: str, segment: str) -> VirtualHost:
@@ -120,3 +122,19 @@ def test_plain_form_is_json() -> None:
     plain = json.loads(json.dumps(as_plain(firewall_pair(sync=True))))
     assert plain["routers"][0]["interfaces"][0]["virtual_hosts"][0]["addresses"] == ["10.0.1.1"]
     assert plain["links"][0]["ends"][1] == ["fw2", "10.0.3.12/24"]
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_plain_form_leads_back_to_the_network(design: str) -> None:
+    settings = ["demote_until_settled=heard", "segment.inside=loop", "fw2.outside.advskew=7"]
+    for network in (
+        firewall_pair(design=design, family="both"),
+        firewall_pair(3, design=design, family="ipv6"),
+        apply_settings(firewall_pair(design=design, sync=True), settings),
+    ):
+        assert network_from_plain(json.loads(json.dumps(as_plain(network)))) == network
+
+
+def test_place_text_and_back() -> None:
+    for place in (("outside", 1), ("outside", 2)):
+        assert parse_place(place_text(*place)) == place

@@ -17,7 +17,7 @@ import pandas as pd
 
 from carplab import recording
 from carplab.errors import CarplabError
-from carplab.network import VirtualHost, place_text
+from carplab.network import VirtualHost, parse_place, place_text
 
 _EVENT_TEXTS = ("source", "kind", "segment", "detail")
 DEFAULT_FLOW = ("client", "server")
@@ -157,12 +157,6 @@ def mapping(value: Any) -> Mapping[str, Any]:
 def sequence(value: Any) -> list[Any]:
     """Return `value` if it is a JSON list, else an empty one."""
     return value if isinstance(value, list) else []
-
-
-def parse_place(text: str) -> tuple[str, int]:
-    """Return segment and cable of `outside/2`; a place without a number is the first cable."""
-    segment, _, cable = text.partition("/")
-    return segment, int(cable) if cable.isdecimal() else 1
 
 
 def is_run(folder: Path) -> bool:
