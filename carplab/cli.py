@@ -17,6 +17,7 @@ from carplab.emulation import commands
 from carplab.labs import commands as labs
 from carplab.live import commands as live
 from carplab.mail import commands as mail
+from carplab.shell import commands as shell
 
 DESCRIPTION = "Emulate, break and measure networks whose routers and firewalls run CARP."
 
@@ -25,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="carplab", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"carplab {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (commands, live, report, labs, mail, decode, doctor):
+    for module in (commands, shell, live, report, labs, mail, decode, doctor):
         module.add_parser(subparsers)
     return parser
 

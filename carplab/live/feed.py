@@ -20,14 +20,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from carplab.analysis.load import Place, parse_place
+from carplab.analysis.load import Place
 from carplab.analysis.states import HUNG, MASTER, NOT_RUNNING, describe, is_whole
 from carplab.carp.dialect import DIALECTS
 from carplab.errors import listed
 from carplab.live.plan import cable_id, make_plan
 from carplab.live.sources import Message, Scene
 from carplab.live.ways import Clues, find_way
-from carplab.network import SEGMENT_KINDS
+from carplab.network import SEGMENT_KINDS, parse_place
 from topo.firewall_pair import DESIGNS
 
 PACKET_EACH_S = 0.2  # of the packets that come back, this many are drawn, and as many lost ones
