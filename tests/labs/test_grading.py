@@ -62,7 +62,7 @@ def test_what_stops_a_check_is_a_line_that_failed(
     monkeypatch.setattr(grading, "_check", check)
     told: list[Line] = []
     handout = Handout(read_lab(write_lab(tmp_path)), "s1")
-    grade = check_session(None, Workspace(tmp_path, handout), told.append)  # type: ignore[arg-type]
+    grade = check_session(None, Workspace(tmp_path, handout), told.append)
     assert [line.passed for line in grade.lines] == [True, False] and told == list(grade.lines)
     assert grade.lines[1].seen == "no traffic passes"
 
