@@ -50,6 +50,7 @@ docs: setup ## build docs/the-mail.md from its template and results/reference/ma
 # All of it each time (-E -a): a page that is not read again would keep its warnings to itself. tests/docs builds it, too.
 site: setup ## build the documentation into build/site (open build/site/index.html)
 	@$(PYTHON) -m sphinx -E -a -W --keep-going -n -q -j auto -d build/doctrees docs build/site
+	@echo "build/site/index.html"
 
 labs: setup ## whether each lab's start fails its check, and its solution passes (root or sudo)
 	@scripts/as_root.py .venv/bin/carplab lab verify
