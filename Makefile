@@ -55,7 +55,7 @@ site: setup ## build the documentation into build/site (open build/site/index.ht
 labs: setup ## whether each lab's start fails its check, and its solution passes (root or sudo)
 	@scripts/as_root.py .venv/bin/carplab lab verify
 
-report: setup ## render the HTML report of every run in results/ (RESULTS=FOLDER for another)
+report: setup ## render the report of every run in results/, HTML and PDF (RESULTS=FOLDER for another)
 	@.venv/bin/carplab report $(RESULTS)
 
 clean: ## remove what a killed run left on the machine, and the caches here (results and .venv stay)

@@ -7,6 +7,8 @@ enumeration (its values), or whatever can be iterated. `:head:` names the column
 
 `state-machine` draws the transitions of carplab.carp.
 
+`network FUNCTION` draws the network that a function returns; `:design:` is given to it.
+
 `labs` lists the labs of the course, with the first paragraph of each one's handout.
 
 `<a id="x"></a>` on a line of its own is a target, as it is where the page is read on a forge.
@@ -15,6 +17,7 @@ enumeration (its values), or whatever can be iterated. `:head:` names the column
 from __future__ import annotations
 
 import enum
+import inspect
 import re
 from collections.abc import Iterable
 from importlib import import_module
@@ -26,10 +29,12 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from carplab import recording
+from carplab.analysis.network_drawing import draw_network
 from carplab.carp import virtual_host
 from carplab.labs.course import README_FILE, CourseLab, list_labs
 from carplab.labs.drawing import GUEST
 from carplab.labs.handout import Handout
+from carplab.network import as_plain
 from docs.building.state_machine import draw
 
 UNITS = {"_mbps": "Mbit/s", "_ms": "ms", "_s": "s"}
@@ -147,6 +152,18 @@ class StateMachine(SphinxDirective):
         return [nodes.raw("", draw(virtual_host.TRANSITIONS), format="html")]
 
 
+class NetworkDrawing(SphinxDirective):
+    required_arguments = 1
+    option_spec: ClassVar[dict[str, Any]] = {"design": directives.unchanged}
+
+    def run(self) -> list[nodes.Node]:
+        module, _, name = self.arguments[0].rpartition(".")
+        function = getattr(import_module(module), name)
+        self.env.note_dependency(inspect.getfile(function))
+        drawing = draw_network(as_plain(function(**self.options)))
+        return [nodes.raw("", f'<div class="network">{drawing}</div>', format="html")]
+
+
 def targets(source: str) -> str:
     """Return a page whose HTML anchors are targets of MyST."""
     return _ANCHOR.sub(r"(\1)=", source)
@@ -155,6 +172,7 @@ def targets(source: str) -> str:
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("table-of", TableOf)
     app.add_directive("state-machine", StateMachine)
+    app.add_directive("network", NetworkDrawing)
     app.add_directive("labs", Labs)
     app.connect("source-read", _read)
     return {"parallel_read_safe": True}

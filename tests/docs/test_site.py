@@ -76,6 +76,8 @@ def test_reference_is_made_from_the_code(site: Path) -> None:
     assert "Seconds without an advertisement after which a BACKUP becomes MASTER." in network
     machine = (site / "explanation/carp.html").read_text(encoding="utf-8")
     assert "preempting a slower master</text>" in machine
+    drawing = (site / "howto/own-topology.html").read_text(encoding="utf-8")
+    assert "10.0.3.100/24</text>" in drawing  # the server in the DMZ
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
