@@ -22,6 +22,7 @@ PAGES = [
     PROJECT / "README.md",
     PROJECT / "CONTRIBUTING.md",
     *sorted((PROJECT / "docs").rglob("*.md")),
+    *sorted((PROJECT / "labs").rglob("*.md")),
 ]
 STRICT = ("-W", "--keep-going", "-n", "-q", "-j", "auto")
 # A line of a shell: behind a prompt, indented as a block, or with the path of the command.
