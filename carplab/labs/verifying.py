@@ -91,13 +91,13 @@ def table(found: Mapping[str, Mapping[str, Verified]]) -> Table:
     from rich.table import Table
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("lab", "start fails", "which checks", "solution passes", "seconds"):
-        shown.add_column(column, no_wrap=column == "lab")
+    for column in ("lab", "start\nfails", "solution\npasses", "seconds", "what fails at the start"):
+        shown.add_column(column, no_wrap=column in ("lab", "seconds"))
     for name, parts in found.items():
         start, solution = parts[START], parts[SOLUTION]
         seconds = f"{start.graded.seconds:.0f} + {solution.graded.seconds:.0f}"
         which = "\n".join(start.failed)
-        shown.add_row(name, _yes(start.is_right), which, _yes(solution.is_right), seconds)
+        shown.add_row(name, _yes(start.is_right), _yes(solution.is_right), seconds, which)
     return shown
 
 
