@@ -30,7 +30,7 @@ def enter(machine: str, command: Sequence[str] = (), root: Path = ROOT) -> NoRet
     record = find_running(root)
     if record is None:
         raise CarplabError(
-            "no network is running: 'carplab run EXPERIMENT' starts one for as long as it measures"
+            "no network is running: 'carplab shell', 'carplab lab start' or 'carplab run' starts one"
         )
     pid = find_machine(record, machine)
     environment = machine_environment(machine, run_dir(record, root), os.environ)
@@ -53,7 +53,7 @@ def find_machine(record: Record, name: str) -> int:
             f"'carplab exec {name}' out, the command can be run as it is"
         )
     raise UsageError(
-        f"{record.what} has no machine called {name!r}: there are {listed(sorted(machines))}"
+        f"there is no machine called {name!r}: there are {listed(sorted(machines))}"
     )
 
 

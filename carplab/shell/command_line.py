@@ -308,7 +308,10 @@ class CommandLine(CLI):  # type: ignore[misc]
         return [fault["id"] for fault in self._session.status()["faults"]]
 
     def _show_states(self, status: dict[str, Any]) -> None:
-        self._console.print(text.states_table(status))
+        if status["virtual_hosts"]:
+            self._console.print(text.states_table(status))
+        else:
+            self._say("no firewall has a virtual host: no carpd is configured with one")
         for condition in text.conditions(status):
             self._say(condition)
         if status["faults"]:

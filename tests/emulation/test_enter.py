@@ -57,7 +57,7 @@ def test_nothing_is_running(
     monkeypatch.setattr("carplab.emulation.enter.find_running", lambda root: None)
     monkeypatch.setattr("os.geteuid", lambda: 0)
     assert main(["exec", "fw1", "ls"]) == 1
-    assert "no network is running: 'carplab run EXPERIMENT'" in capsys.readouterr().err
+    assert "no network is running: 'carplab shell'" in capsys.readouterr().err
 
 
 def test_plain_user_is_told_to_use_sudo(
