@@ -30,7 +30,7 @@ def enter(machine: str, command: Sequence[str] = (), root: Path = ROOT) -> NoRet
     record = find_running(root)
     if record is None:
         raise CarplabError(
-            "no network is running: 'carplab shell', 'carplab lab start' or 'carplab run' starts one"
+            "no network is running: 'carplab shell', 'carplab lab start', 'carplab run' start one"
         )
     pid = find_machine(record, machine)
     environment = machine_environment(machine, run_dir(record, root), os.environ)

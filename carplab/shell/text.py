@@ -39,7 +39,11 @@ def states_table(status: Mapping[str, Any]) -> Table:
     for name in firewalls:
         table.add_column(name)
     cells = {(_place(host), host["vhid"], host["router"]): host for host in hosts}
-    for place, vhid in dict.fromkeys((place, vhid) for place, vhid, _ in cells):
+    places = list(dict.fromkeys(place for place, _, _ in cells))
+    for place, vhid in sorted(
+        dict.fromkeys((place, vhid) for place, vhid, _ in cells),
+        key=lambda row: places.index(row[0]),
+    ):
         row = [cells.get((place, vhid, name)) for name in firewalls]
         addresses = dict.fromkeys(each for host in row if host for each in host["addresses"])
         table.add_row(place, str(vhid), "\n".join(addresses), *map(_cell, row))

@@ -50,6 +50,16 @@ def test_second_cable_firewall_without_it_and_slow_timers_show() -> None:
     assert more == ["fd00:1::1"]
 
 
+def test_a_segments_virtual_hosts_are_beside_each_other() -> None:
+    hosts = [
+        virtual_host("fw1", "outside", 1, "MASTER"),
+        virtual_host("fw1", "inside", 2, "MASTER"),
+        virtual_host("fw2", "outside", 7, "MASTER"),
+    ]
+    _, *found = rows(states_table(status(virtual_hosts=hosts)))
+    assert [row[:2] for row in found] == [["outside", "1"], ["outside", "7"], ["inside", "2"]]
+
+
 def test_master_stands_out_where_there_are_colours() -> None:
     table = states_table(status())
     coloured = shown(table, force_terminal=True, color_system="standard")
