@@ -11,7 +11,8 @@ enumeration (its values), or whatever can be iterated. `:head:` names the column
 
 `labs` lists the labs of the course, with the first paragraph of each one's handout.
 
-`<a id="x"></a>` on a line of its own is a target, as it is where the page is read on a forge.
+Pages can be read on a forge, too: `<a id="x"></a>` on a line of its own is a target, and a link to
+a page outside of docs/ leads to the file.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import inspect
 import re
 from collections.abc import Iterable
 from importlib import import_module
+from pathlib import Path
 from typing import Any, ClassVar
 
 from docutils import nodes
@@ -39,6 +41,7 @@ from docs.building.state_machine import draw
 
 UNITS = {"_mbps": "Mbit/s", "_ms": "ms", "_s": "s"}
 _WORD = re.compile(r"(?P<word>\S[^:]*): *(?P<text>.*)")
+_OTHER_PAGE = re.compile(r"\]\((?P<path>\.\./[^)#]+\.md)\)")
 _ANCHOR = re.compile(r'^<a id="([\w-]+)"></a>$', re.MULTILINE)
 
 
@@ -164,9 +167,14 @@ class NetworkDrawing(SphinxDirective):
         return [nodes.raw("", f'<div class="network">{drawing}</div>', format="html")]
 
 
-def targets(source: str) -> str:
-    """Return a page whose HTML anchors are targets of MyST."""
-    return _ANCHOR.sub(r"(\1)=", source)
+def for_site(source: str, page: Path, docs: Path) -> str:
+    """Return a page's source with the anchors and links that MyST has other words for."""
+
+    def link(match: re.Match[str]) -> str:
+        is_outside = docs not in (page.parent / match["path"]).resolve().parents
+        return f"](path:{match['path']})" if is_outside else match[0]
+
+    return _OTHER_PAGE.sub(link, _ANCHOR.sub(r"(\1)=", source))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -179,5 +187,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def _read(app: Sphinx, name: str, source: list[str]) -> None:
-    source[0] = targets(source[0])
+    source[0] = for_site(source[0], Path(app.env.doc2path(name)), Path(app.srcdir))
 

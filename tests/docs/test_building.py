@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from carplab import recording
-from docs.building.directives import check_texts, read_texts, targets, unit, words_of
+from docs.building.directives import check_texts, for_site, read_texts, unit, words_of
 from docs.building.docstrings import as_rest
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -78,6 +78,16 @@ def test_indented_blocks_of_docstrings_are_verbatim() -> None:
     ]
 
 
-def test_anchors_of_a_forge_are_targets() -> None:
-    assert targets('<a id="c0"></a>\n## C0') == "(c0)=\n## C0"
-    assert targets('see <a id="c0"></a>') == 'see <a id="c0"></a>'
+@pytest.mark.parametrize(
+    ("written", "built"),
+    [
+        ('<a id="c0"></a>\n## C0', "(c0)=\n## C0"),
+        ('see <a id="c0"></a>', 'see <a id="c0"></a>'),
+        ("[x](../labs.md)", "[x](../labs.md)"),
+        ("[x](../../results/README.md)", "[x](path:../../results/README.md)"),
+        ("[x](../../results/runs.csv)", "[x](../../results/runs.csv)"),
+    ],
+)
+def test_what_a_forge_understands_is_put_in_other_words(written: str, built: str) -> None:
+    docs = PROJECT / "docs"
+    assert for_site(written, docs / "howto" / "page.md", docs) == built
