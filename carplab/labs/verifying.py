@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from carplab.labs.batch import Graded, Job, grade_in_lanes
 from carplab.labs.course import SOLUTION, START, CourseLab
-from carplab.labs.grading import GOES_ON, STARTS
+from carplab.labs.grading import GOES_ON, NO, STARTS, YES
 from carplab.labs.workspace import Workspace
 from carplab.recording import give_to_user, writing
 
@@ -113,4 +113,4 @@ def write_csv(path: Path, found: Mapping[str, Mapping[str, Verified]]) -> None:
 
 
 def _yes(value: bool) -> str:
-    return "yes" if value else "NO"
+    return YES if value else NO

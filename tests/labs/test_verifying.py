@@ -57,7 +57,7 @@ def test_table_of_the_labs_is_a_file_too(tmp_path: Path) -> None:
         rows = list(csv.reader(file))
     assert rows == [
         ["lab", "part", "as_it_should", "failed", "seconds"],
-        ["07-made-up", "solution", "NO", "fw1 is MASTER", "1.2"],
+        ["07-made-up", "solution", "no", "fw1 is MASTER", "1.2"],
         ["07-made-up", "start", "yes", f"fw1 is MASTER; {GOES_ON}", "1.2"],
     ]
     assert found[0].seen == ["fw1 is MASTER: fw2 is"]
