@@ -45,6 +45,7 @@ from carplab.session.client import Session
 SLACK_S = 6.0  # what a busy machine may take on top of the protocol's own times
 POLL_S = 0.05
 UNDER_WAY_S = 0.2  # packets sent before a fault that it may still catch
+STAMPED_S = 0.02  # what a fault does may be stamped before it: both stamps are good to 2 ms
 REACH_S = 0.5  # packets of so long are looked at
 DECIDED_S = 1.3  # so long after it was sent a packet is back, or told of as lost
 NOT_ANSWERED = ("", "?", None)
@@ -248,10 +249,10 @@ class RunningLab:
     def entered_s(self, router: str, segment: str, state: str, since_s: float) -> float | None:
         """Return how long after `since_s` a virtual host first came into a state; None if not."""
         place = ("carp", router, segment)
-        for event in self.events(since_s):
+        for event in self.events(since_s - STAMPED_S):
             came = f"-> {state} " in event["detail"]
             if came and (event["event"], event["source"], event["segment"]) == place:
-                return float(event["t_s"]) - since_s
+                return max(0.0, float(event["t_s"]) - since_s)
         return None
 
     # --- waiting ---

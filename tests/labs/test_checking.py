@@ -107,6 +107,7 @@ def test_when_a_virtual_host_came_into_a_state() -> None:
     )
     assert lab.entered_s("fw2", "inside", "MASTER", 1.5) == 3.5
     assert lab.entered_s("fw2", "inside", "BACKUP", 1.5) == 1.5
+    assert lab.entered_s("fw2", "inside", "MASTER", 5.01) == 0.0  # the fault is stamped after it
     assert lab.entered_s("fw2", "outside", "MASTER", 0.0) is None
     assert lab.entered_s("fw1", "inside", "MASTER", 2.5) is None
 
