@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-pure test-pythons lint bench dialects mail docs site labs report clean
+.PHONY: help setup run test test-pure test-pythons lint bench dialects mail docs site labs notebooks report clean
 
 PYTHON := .venv/bin/python
 RESULTS ?= results
@@ -44,8 +44,9 @@ mail: setup ## measure every claim of the mail, 10 times each (hours; goes on wh
 	@.venv/bin/carplab mail publish --out $(RESULTS)/mail
 	@.venv/bin/carplab mail document
 
-docs: setup ## build docs/the-mail.md from its template and results/reference/mail
+docs: setup ## build docs/the-mail.md and the README's picture from results/reference
 	@.venv/bin/carplab mail document
+	@$(PYTHON) -m docs.building.picture
 
 # All of it each time (-E -a): a page that is not read again would keep its warnings to itself. tests/docs builds it, too.
 site: setup ## build the documentation into build/site (open build/site/index.html)
@@ -54,6 +55,9 @@ site: setup ## build the documentation into build/site (open build/site/index.ht
 
 labs: setup ## whether each lab's start fails its check, and its solution passes (root or sudo)
 	@scripts/as_root.py .venv/bin/carplab lab verify
+
+notebooks: setup ## execute the notebooks of the course, and check their numbers
+	@$(PYTHON) -m pytest tests/labs/test_notebooks.py
 
 report: setup ## render the report of every run in results/, HTML and PDF (RESULTS=FOLDER for another)
 	@.venv/bin/carplab report $(RESULTS)

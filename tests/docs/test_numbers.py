@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import statistics
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageChops, ImageStat
+
+from docs.building import picture
 
 PROJECT = Path(__file__).resolve().parents[2]
 REFERENCE = PROJECT / "results" / "reference"
@@ -27,6 +31,15 @@ def test_tutorial_tells_of_its_runs(run: str) -> None:
             length_s = float(row["length_s"])
             told = f"{length_s:.3f} s" if length_s > 0.1 else f"{1000 * length_s:.1f} ms"
             assert f" {told} │" in page, row["window"]
+
+
+def test_picture_shows_the_recorded_runs() -> None:
+    """Other versions of the libraries may draw a line elsewhere, but not another picture."""
+    committed = Image.open(picture.PICTURE).convert("L")
+    drawn = Image.open(io.BytesIO(picture.draw())).convert("L")
+    assert drawn.size == committed.size
+    differs = ImageStat.Stat(ImageChops.difference(drawn, committed))
+    assert differs.mean[0] < 1.0  # of 255
 
 
 def seconds(values: list[float]) -> str:
