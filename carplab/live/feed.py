@@ -31,7 +31,7 @@ from carplab.network import SEGMENT_KINDS, parse_place
 from topo.firewall_pair import DESIGNS
 
 PACKET_EACH_S = 0.2  # of the packets that come back, this many are drawn, and as many lost ones
-OUTAGE_S = 0.1  # shorter gaps are often the machine's own, when it is busy
+OUTAGE_S = 0.2  # shorter gaps are often the machine's own, when it is busy
 _ONLY_LATEST = ("status", "path", "probe")  # what a page needs of the past to draw the present
 _DAEMON_STATES = {"running": "", "frozen": HUNG}
 _VIRTUAL_MAC = "00:00:5e:00:01:"  # IPv4's; the last byte is the vhid
@@ -65,10 +65,9 @@ class Feed:
         """Return what a page gets for a message of the source."""
         makers = {
             "status": self._take_status, "event": self._take_event, "probe": self._take_probe,
-            "ping": self._take_ping, "iperf": self._take_iperf,
+            "ping": self._take_ping, "iperf": self._take_iperf, "dropped": self._take_dropped,
         }  # fmt: skip
-        maker = makers.get(message["kind"])
-        made = list(maker(message)) if maker else []
+        made = list(makers[message["kind"]](message))
         self._latest |= {each["kind"]: each for each in made if each["kind"] in _ONLY_LATEST}
         return made
 
@@ -105,6 +104,9 @@ class Feed:
         elif event["event"] == "neighbour" and words and words[-1].startswith(_VIRTUAL_MAC):
             self._clues.vhids[source] = int(words[-1].rpartition(":")[2], 16)
             return True
+        elif event["event"] == "arp" and words and words[0] in self._hosts:
+            self._clues.vhids[self._hosts[words[0]]] = event["vhid"]  # the one that answered
+            return True
         elif event["event"] == "port" and source in self._routers:
             self._clues.ports[source, segment] = cable
             return True
@@ -115,6 +117,15 @@ class Feed:
         segment, cable = parse_place(event["segment"])
         cable = self._clues.ports.get((event["source"], segment), cable)
         return cable_id(event["source"], segment, cable)
+
+    @property
+    def _hosts(self) -> dict[str, str]:
+        """The hosts by their addresses."""
+        return {
+            str(address).partition("/")[0]: host["name"]
+            for host in self._scene.network["hosts"]
+            for address in host["addresses"]
+        }
 
     @property
     def _routers(self) -> list[str]:
@@ -166,6 +177,15 @@ class Feed:
     def _take_iperf(self, message: Message) -> Iterator[Message]:
         for _, end_s, mbps in message["rows"]:
             yield {"kind": "iperf", "t_s": end_s, "mbps": mbps}
+
+    def _take_dropped(self, message: Message) -> Iterator[Message]:
+        """Say that something is missing: whoever reads the source was too slow."""
+        t_s = max((each["t_s"] for each in self._latest.values()), default=0.0)
+        detail = f"{message['number']} messages of the session"
+        yield {
+            "kind": "event", "t_s": t_s, "source": "live view", "event": "missed", "segment": "",
+            "vhid": None, "detail": detail,
+        }  # fmt: skip
 
 
 def _hosts(message: Message) -> list[dict[str, Any]]:

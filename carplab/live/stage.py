@@ -99,7 +99,7 @@ class Stage:
         except (CarplabError, OSError, ValueError) as error:
             call(self.hub.notify, "ended", f"the network is not there any more: {error}")
         else:
-            call(self.hub.notify, "ended", "the session has ended: start a network to go on")
+            call(self.hub.notify, "ended", "the session has ended")
 
     # --- orders -------------------------------------------------------------------------------
 
@@ -145,7 +145,7 @@ class Stage:
 
     async def _start(self, order: Mapping[str, Any]) -> Mapping[str, Any]:
         fields = checked(order, design=str, dialect=str, switch=str, firewalls=int)
-        self._running()
+        self._refuse_in_replay()
         if not self._is_ours:
             raise CarplabError(
                 "this network was not started by the live view: end it where it was started"
@@ -179,6 +179,7 @@ class Stage:
                         session.stop()
                 return start_session(spec, say)
 
+        self._source = None  # its end is no news
         try:
             session = await in_thread(restart)
         except CarplabError as error:
@@ -200,9 +201,12 @@ class Stage:
         now_s, speed = source.now()
         return {"now_s": now_s, "speed": speed}
 
-    def _running(self) -> Session:
+    def _refuse_in_replay(self) -> None:
         if isinstance(self._source, ReplaySource):
             raise CarplabError("this is a recorded run: it can be looked at, not changed")
+
+    def _running(self) -> Session:
+        self._refuse_in_replay()
         if self._session is None:
             raise CarplabError("no network is running")
         return self._session

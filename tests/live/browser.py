@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, expect, sync_playwright
 
 START_DEADLINE_S = 90.0
 DEADLINE_MS = 30_000
 SCREEN: ViewportSize = {"width": 1280, "height": 720}
-COLOURS = 192
+COLOURS = 256
 expect.set_options(timeout=DEADLINE_MS)
 PICTURES = os.environ.get("CARPLAB_PICTURES")  # a folder for the documents' screenshots
 
@@ -70,15 +70,17 @@ def opened(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
     page = browser.new_page(viewport=SCREEN, **options)
     page.set_default_timeout(DEADLINE_MS)
     page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on(
-        "console",
-        lambda said: troubles.append(said.text) if said.type in ("error", "warning") else None,
-    )
+    page.on("console", lambda said: troubles.append(said.text) if _is_trouble(said) else None)
     page.goto(address)
     page.wait_for_selector("body[data-ready]")
     yield page
     page.close()
     assert not troubles
+
+
+def _is_trouble(said: ConsoleMessage) -> bool:
+    """Whether the browser complains; not that an order was refused, which the page itself says."""
+    return said.type in ("error", "warning") and "/api/" not in said.location["url"]
 
 
 def badge(router: str, segment: str, vhid: int, state: str, cable: int = 1) -> str:
@@ -94,12 +96,18 @@ def wait_until(page: Page, condition: Callable[[], bool], what: str) -> None:
         page.wait_for_timeout(50)
 
 
-def take_picture(page: Page, name: str) -> None:
-    """Take a screenshot for the documents, if there is a folder for them; small, with a palette."""
+def clock_s(page: Page) -> float:
+    """Return the time that the page shows."""
+    return float(page.inner_text("#clock").removesuffix(" s"))
+
+
+def take_picture(page: Page, name: str, at_s: float = 0.0) -> None:
+    """Take a screenshot for the documents, if there is a folder for them, when it is `at_s`."""
     if PICTURES is None:
         return
+    wait_until(page, lambda: clock_s(page) >= at_s, f"it is {at_s} s")
     path = Path(PICTURES) / f"live-{name}.png"
     page.screenshot(path=path)
     with Image.open(path) as picture:
-        small = picture.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE)
+        small = picture.convert("RGB").quantize(COLOURS, Image.Quantize.FASTOCTREE)
     small.save(path, optimize=True)

@@ -64,6 +64,14 @@ def test_a_hosts_neighbour_says_which_virtual_host_it_uses() -> None:
     assert said[1]["there"]["cables"][1] == "fw2/inside/1"
 
 
+def test_an_answered_arp_request_says_it_too() -> None:
+    network = firewall_pair(design=BALANCED)
+    feed = Feed(scene(as_plain(network)))
+    feed.take(status(network))
+    said = feed.take(event(1.0, "fw2", "arp", "inside", 4, "10.0.2.100 asks for 10.0.2.1"))
+    assert said[1]["there"]["cables"][1] == "fw2/inside/1"
+
+
 def test_an_advertisement_of_a_failover_set_takes_the_cable_that_works() -> None:
     network = firewall_pair(design=GROUPED_FAILOVER)
     feed = Feed(scene(as_plain(network)))
@@ -103,8 +111,11 @@ def test_pings_of_a_batch_become_the_slowest(feed: Feed) -> None:
     assert (lost["rtt_ms"], lost["lost"]) == (None, 1)
 
 
-def test_what_it_does_not_know_it_leaves_out(feed: Feed) -> None:
-    assert feed.take({"kind": "dropped", "number": 3}) == []
+def test_it_says_what_it_has_missed(feed: Feed) -> None:
+    feed.take(status(t_s=4.0))
+    (missed,) = feed.take({"kind": "dropped", "number": 3})
+    assert (missed["t_s"], missed["event"]) == (4.0, "missed")
+    assert missed["detail"] == "3 messages of the session"
 
 
 def test_the_present_is_the_last_of_what_holds(feed: Feed) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.live.browser import badge, chromium, live_view, opened, take_picture, wait_until
+from tests.live.browser import badge, chromium, clock_s, live_view, opened, take_picture, wait_until
 from tests.live.test_replay import CABLE_PULL
 
 pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
@@ -45,10 +45,6 @@ def order(page: Page, **fields: float | bool) -> None:
     page.evaluate(
         "fields => import('/static/orders.js').then(({order}) => order('replay', fields))", fields
     )
-
-
-def clock_s(page: Page) -> float:
-    return float(page.inner_text("#clock").removesuffix(" s"))
 
 
 def show(page: Page, at_s: float) -> None:

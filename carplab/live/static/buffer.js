@@ -36,8 +36,9 @@ export class Buffer {
     }
   }
 
+  // From when on it is known how things stood.
   get firstT() {
-    return Math.min(...KINDS.map((kind) => this[kind][0]?.t_s ?? Infinity));
+    return this.status[0]?.t_s ?? Infinity;
   }
 }
 

@@ -58,6 +58,7 @@ function begin(hello) {
   find("notice").hidden = true;
   if (!isSame) {
     goLive();
+    find("toast").hidden = true;
     drawing = new Drawing(find("network"), hello.plan, openMenu);
     frames = new Frames(drawing);
     describe();
@@ -273,9 +274,9 @@ function faster(step) {
 
 const KEYS = [
   ["Tab, Enter", "go to a cable, a machine or a button, and choose what to do with it", []],
-  ["Space", "freeze, go on", [" "], freeze],
+  ["F, Space", "freeze, go on", ["f", " "], freeze],
   ["← →", "a second back, forward (with Shift: ten)", []],
-  ["L", "back to now", ["l"], goLive],
+  ["L", "live: back to now", ["l"], goLive],
   ["H", "heal everything", ["h"], healAll],
   ["E", "export what was recorded as a run", ["e"], exportRun],
   ["N", "start another network", ["n"], startNetwork],
