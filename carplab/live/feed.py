@@ -7,7 +7,7 @@
     event   t_s, source, event, segment, vhid, detail; cable, where an advertisement went
     probe   t_s, sent, lost: how many so far; last_s: when the last one came back
     packet  t_s, server_s, back_s: a packet sent at t_s that is drawn; None where it never was
-    outage  t_s, start_s: nothing came back from start_s to t_s
+    outage  t_s, start_s: nothing came back from start_s to t_s, and packets were lost
     ping    t_s, rtt_ms, lost: the longest round trip in a batch, and how many were lost
     iperf   t_s, mbps
 
@@ -31,7 +31,8 @@ from carplab.network import SEGMENT_KINDS, parse_place
 from topo.firewall_pair import DESIGNS
 
 PACKET_EACH_S = 0.2  # of the packets that come back, this many are drawn, and as many lost ones
-OUTAGE_S = 0.2  # shorter gaps are often the machine's own, when it is busy
+OUTAGE_S = 0.05  # a gap this long, in which packets were lost, is an outage
+LATEST_S = 2.0  # after a gap it is known whether packets were lost in it
 _ONLY_LATEST = ("status", "path", "probe")  # what a page needs of the past to draw the present
 _DAEMON_STATES = {"running": "", "frozen": HUNG}
 _VIRTUAL_MAC = "00:00:5e:00:01:"  # IPv4's; the last byte is the vhid
@@ -48,6 +49,8 @@ class Feed:
         self._sent = self._lost = 0
         self._back_s: float | None = None
         self._drawn_s = self._drawn_lost_s = float("-inf")
+        self._last_lost_s = float("-inf")
+        self._gaps: list[tuple[float, float]] = []  # of which nothing is known to be lost yet
 
     def hello(self) -> dict[str, Any]:
         """Return what a page needs to know before the first message."""
@@ -150,13 +153,16 @@ class Feed:
             self._sent += 1
             if back_s is None:
                 self._lost += 1
+                self._last_lost_s = max(self._last_lost_s, sent_s)
+                yield from self._outages()
                 if sent_s >= self._drawn_lost_s + PACKET_EACH_S:
                     self._drawn_lost_s = sent_s
                     yield _packet(sent_s, server_s, None)
                 known_s = max(known_s, sent_s)
                 continue
             if self._back_s is not None and back_s - self._back_s >= OUTAGE_S:
-                yield {"kind": "outage", "t_s": back_s, "start_s": self._back_s}
+                self._gaps.append((self._back_s, back_s))
+                yield from self._outages()
             self._back_s = max(back_s, self._back_s or back_s)
             if sent_s >= self._drawn_s + PACKET_EACH_S:
                 self._drawn_s = sent_s
@@ -165,6 +171,16 @@ class Feed:
             "kind": "probe", "t_s": max(known_s, self._back_s or known_s), "sent": self._sent,
             "lost": self._lost, "last_s": self._back_s,
         }  # fmt: skip
+
+    def _outages(self) -> Iterator[Message]:
+        """Yield the gaps in which a packet was lost; a machine that was busy makes gaps, too."""
+        waiting = []
+        for start_s, end_s in self._gaps:
+            if start_s <= self._last_lost_s <= end_s:
+                yield {"kind": "outage", "t_s": end_s, "start_s": start_s}
+            elif end_s > self._last_lost_s and end_s > (self._back_s or end_s) - LATEST_S:
+                waiting.append((start_s, end_s))
+        self._gaps = waiting
 
     def _take_ping(self, message: Message) -> Iterator[Message]:
         rows = message["rows"]

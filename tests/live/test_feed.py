@@ -98,10 +98,23 @@ def test_lost_probes_are_counted_and_drawn_too(feed: Feed) -> None:
     assert (said[-1]["sent"], said[-1]["lost"], said[-1]["last_s"]) == (4, 3, 0.001)
 
 
-def test_a_gap_is_an_outage_when_it_is_over(feed: Feed) -> None:
-    feed.take(probes((0.0, 0.001), (0.08, 0.081)))
-    (outage,) = (each for each in feed.take(probes((2.5, 2.501))) if each["kind"] == "outage")
-    assert outage == {"kind": "outage", "t_s": 2.501, "start_s": 0.081}
+def outages(messages: list[Message]) -> list[tuple[float, float]]:
+    return [(each["start_s"], each["t_s"]) for each in messages if each["kind"] == "outage"]
+
+
+def test_a_gap_with_losses_is_an_outage_when_it_is_over(feed: Feed) -> None:
+    said = feed.take(probes((0.0, 0.001), (0.08, 0.081), (0.1, None), (1.0, None)))
+    assert outages(said) == []
+    assert outages(feed.take(probes((2.5, 2.501)))) == [(0.081, 2.501)]
+
+
+def test_of_a_short_gap_it_is_known_later_that_packets_were_lost(feed: Feed) -> None:
+    assert outages(feed.take(probes((0.0, 0.001), (0.3, 0.301), (0.6, 0.601)))) == []
+    assert outages(feed.take(probes((0.2, None), (0.7, 0.702)))) == [(0.001, 0.301)]
+
+
+def test_a_gap_without_losses_is_none(feed: Feed) -> None:
+    assert outages(feed.take(probes((0.0, 0.001), (0.3, 0.301), (9.0, 9.001), (9.1, None)))) == []
 
 
 def test_pings_of_a_batch_become_the_slowest(feed: Feed) -> None:

@@ -143,6 +143,25 @@ def test_where_motion_is_not_wanted_nothing_moves(browser: Browser, address: str
         assert page.evaluate(style) == "none"
 
 
+def test_a_lost_packet_is_drawn_on_the_cable_that_loses_some(page: Page) -> None:
+    lost = page.evaluate(
+        """async () => {
+          const { Buffer } = await import('/static/buffer.js');
+          const { framesAt } = await import('/static/view.js');
+          const cables = ['client/inside/1', 'fw1/inside/1', 'fw1/outside/1', 'server/outside/1'];
+          const buffer = new Buffer();
+          buffer.add([
+            {kind: 'status', t_s: 0, faults: [{kind: 'loss', host: 'fw1', segment: 'outside',
+                                               cable: 1}]},
+            {kind: 'path', t_s: 0, there: {cables, ends_at: ''}, back: {cables, ends_at: ''}},
+            {kind: 'packet', t_s: 2, server_s: null, back_s: null},
+          ]);
+          return [framesAt(buffer, 2.5), framesAt(buffer, 3.1).map(({at}) => at)];
+        }"""
+    )
+    assert lost == [[], ["fw1/outside/1"]]
+
+
 def test_what_is_seen_at_a_time_depends_on_nothing_else(page: Page) -> None:
     """The page's own functions, without its drawing: later messages do not change the past."""
     same = page.evaluate(

@@ -55,8 +55,7 @@ export class Frames {
   atLoss({ at, cables }) {
     const cable = this.drawing.cables.get(at)?.cable;
     if (cable) return [(cable.x1 + cable.x2) / 2, (cable.y1 + cable.y2) / 2 - 20];
-    const last = this.points(cables).at(-1);
-    return last;
+    return this.points(cables).at(-1);
   }
 
   // A way as a line: out of the first machine, then in and out of one after the other.

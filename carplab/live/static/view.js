@@ -123,6 +123,7 @@ const TRIP_S = 0.8; // how long a probe's frame is seen on its way, there and ba
 const HOP_S = 0.35; // an advertisement's, from its sender to the switch, and on to who hears it
 const BURST_S = 0.6; // a loss is seen for so long,
 const LOST_AFTER_S = 1; // from when it is known
+const STRUCK_S = 0.2; // a packet on its way when something breaks is lost to that
 
 // The frames to draw: probes with their way and how far they are on it, 0 to 1; advertisements on a
 // cable; losses at a place. `speed`: at more than 1 they stay as long on the page as they would.
@@ -145,7 +146,8 @@ export function framesAt(buffer, t, speed = 1) {
     const path = lastUntil(buffer.path, packet.t_s);
     const way = packet.server_s === null ? path?.there : path?.back;
     if (!way) continue;
-    frames.push({ kind: "lost", at: way.ends_at, cables: way.cables, far: (known - packet.t_s) / (BURST_S * slow) });
+    const at = way.ends_at || faultOn(way.cables, lastUntil(buffer.status, packet.t_s + STRUCK_S));
+    frames.push({ kind: "lost", at, cables: way.cables });
   }
   for (const event of between(buffer.event, shown - 2 * HOP_S * slow, shown)) {
     const far = (shown - event.t_s) / (HOP_S * slow);
@@ -154,6 +156,12 @@ export function framesAt(buffer, t, speed = 1) {
     if (event.event === "heard" && far > 1) frames.push({ kind: "advertisement", cable, out: 2 - far });
   }
   return frames;
+}
+
+// The first cable of a way that has a fault, "" for none.
+function faultOn(cables, status) {
+  const faulty = (status?.faults ?? []).map(({ host, segment, cable }) => `${host}/${segment}/${cable}`);
+  return cables.find((id) => faulty.includes(id)) ?? "";
 }
 
 export function seconds(value) {
