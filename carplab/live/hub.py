@@ -1,8 +1,9 @@
 """Hands messages to the viewers, and holds nobody up for one of them.
 
-Messages are gathered for `FLUSH_S` and go out as one text, made once for all. A viewer has a queue
-of so many texts; one that reads too slowly loses all that waits in it, and gets the present
-instead. The hub keeps the last minutes, so that somebody who comes later can step back, too.
+Messages are gathered and go out as one text, made once for all: within `FLUSH_S` where a state has
+changed, else within `CALM_FLUSHES` of that. A viewer has a queue of so many texts; one that reads
+too slowly loses all that waits in it, and gets the present instead. The hub keeps the last minutes,
+so that somebody who comes later can step back, too.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from carplab.live.feed import Feed
 from carplab.live.sources import Message, Scene, Source
 
 FLUSH_S = 0.04
-IDLE_FLUSHES = 12  # without news, the time goes out each so many flushes
+CALM_FLUSHES = 4
+IDLE_FLUSHES = 12  # without news, the time goes out
 KEPT_S = 300.0
-QUEUE_TEXTS = 60  # some 3 s
+QUEUE_TEXTS = 40  # some 5 s
 
 
 class Viewer:
@@ -64,7 +66,8 @@ class Hub:
         self._feed: Feed | None = None
         self._notice: dict[str, str] | None = None
         self._pending: list[str] = []
-        self._idle = 0
+        self._is_urgent = False
+        self._waited = 0
         self._kept: deque[tuple[float, str, str]] = deque()  # t_s, kind, text
         self._before: dict[str, str] = {}  # the last of each kind before what is kept
 
@@ -93,6 +96,7 @@ class Hub:
             for made in self._feed.take(message):
                 text = json.dumps(made, separators=(",", ":"))
                 self._pending.append(text)
+                self._is_urgent |= made["kind"] == "status"
                 self._keep(made["t_s"], made["kind"], text)
 
     def notify(self, kind: str, text: str) -> None:
@@ -102,11 +106,14 @@ class Hub:
             viewer.offer(json.dumps({"notice": self._notice}))
 
     def flush(self) -> None:
-        """Hand out what has come since the last time."""
-        self._idle += 1
-        if self._source is None or not (self._pending or self._idle >= IDLE_FLUSHES):
-            return
-        self._idle = 0
+        """Hand out what has come since the last time, if it is time for it."""
+        self._waited += 1
+        patience = CALM_FLUSHES if self._pending else IDLE_FLUSHES
+        if self._source is not None and (self._is_urgent or self._waited >= patience):
+            self._hand_out()
+
+    def _hand_out(self) -> None:
+        self._waited, self._is_urgent = 0, False
         text = self._text(self._pending)
         self._pending.clear()
         for viewer in self.viewers:
@@ -114,7 +121,8 @@ class Hub:
 
     def add(self, viewer: Viewer) -> None:
         """Let a page take part, from the present on and with the last minutes."""
-        self.flush()  # or it would get what waits twice
+        if self._pending:
+            self._hand_out()  # or it would get what waits twice
         self.viewers.add(viewer)
         self._say_hello([viewer])
 

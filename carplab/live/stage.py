@@ -169,8 +169,7 @@ class Stage:
             loop.call_soon_threadsafe(self.hub.notify, "progress", text)
 
         def restart() -> Session:
-            # The network does not inherit the live view's low priority.
-            os.setpriority(os.PRIO_PROCESS, 0, _USUAL_PRIORITY)
+            run_at_usual_priority()  # the network inherits it
             with self._lock:
                 if self._session:
                     session, self._session = self._session, None
@@ -251,8 +250,18 @@ async def in_thread(function: Callable[..., _Value], *arguments: Any) -> _Value:
 
 
 def run_at_lowest_priority() -> None:
-    """Let this thread, and those it starts, run when nobody else wants to."""
+    """Let this thread, and those it starts, make way for all others at once: sched(7), SCHED_IDLE.
+
+    One that is only nice keeps a processor for milliseconds while a packet of the network waits.
+    """
     os.setpriority(os.PRIO_PROCESS, 0, _LOWEST_PRIORITY)
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def run_at_usual_priority() -> None:
+    """Undo that, for this thread and those it starts; needs root."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    os.setpriority(os.PRIO_PROCESS, 0, _USUAL_PRIORITY)
 
 
 def checked(order: Mapping[str, Any], **types: type) -> dict[str, Any]:

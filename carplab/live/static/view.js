@@ -118,7 +118,7 @@ export function chartsAt(buffer, t) {
 
 // --- frames -----------------------------------------------------------------------------------
 
-const SHOWN_AFTER_S = 0.12; // so that a frame is known before it is to be drawn
+const SHOWN_AFTER_S = 0.25; // so that a frame is known before it is to be drawn
 const TRIP_S = 0.8; // how long a probe's frame is seen on its way, there and back
 const HOP_S = 0.35; // an advertisement's, from its sender to the switch, and on to who hears it
 const BURST_S = 0.6; // a loss is seen for so long,
