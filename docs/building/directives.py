@@ -9,6 +9,8 @@ enumeration (its values), or whatever can be iterated. `:head:` names the column
 
 `network FUNCTION` draws the network that a function returns; `:design:` is given to it.
 
+`experiments` lists the experiments with the first line of their descriptions, and their conditions.
+
 `labs` lists the labs of the course, with the first paragraph of each one's handout.
 
 Pages can be read on a forge, too: `<a id="x"></a>` on a line of its own is a target, and a link to
@@ -33,6 +35,7 @@ from sphinx.util.docutils import SphinxDirective
 from carplab import recording
 from carplab.analysis.network_drawing import draw_network
 from carplab.carp import virtual_host
+from carplab.emulation.experiment import list_experiments
 from carplab.labs.course import README_FILE, CourseLab, list_labs
 from carplab.labs.drawing import GUEST
 from carplab.labs.handout import Handout
@@ -133,6 +136,16 @@ class TableOf(_Tabular):
         return [self.table([name.strip() for name in head.split(",")], rows)]
 
 
+class Experiments(_Tabular):
+    def run(self) -> list[nodes.Node]:
+        rows = []
+        for each in list_experiments():
+            self.env.note_dependency(str(each.path))
+            conditions = ", ".join(f"`{condition}`" for condition in each.conditions)
+            rows.append([f"`{each.name}`", each.summary, conditions])
+        return [self.table(["experiment", "what happens", "conditions"], rows)]
+
+
 class Labs(_Tabular):
     def run(self) -> list[nodes.Node]:
         labs = list_labs()
@@ -145,7 +158,7 @@ class Labs(_Tabular):
 def about(lab: CourseLab) -> str:
     """Return a lab's title and the first paragraph of its handout, as anybody gets it."""
     _, paragraph, *_ = Handout(lab, GUEST).readme().split("\n\n")
-    return f"**{lab.title}** {' '.join(paragraph.split())}"
+    return f"**{lab.title}**\n\n{paragraph}"
 
 
 class StateMachine(SphinxDirective):
@@ -181,6 +194,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("table-of", TableOf)
     app.add_directive("state-machine", StateMachine)
     app.add_directive("network", NetworkDrawing)
+    app.add_directive("experiments", Experiments)
     app.add_directive("labs", Labs)
     app.connect("source-read", _read)
     return {"parallel_read_safe": True}
