@@ -13,12 +13,14 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from carplab.emulation import openvswitch
+from carplab.errors import CarplabError
 
 TRIAL_TIMEOUT_S = 10.0
 ONLY_ROOT = "only root can try"
@@ -219,6 +221,15 @@ def read_cpu() -> str:
 def sees_mininet() -> bool:
     """Whether this Python can import Mininet, a package of the distribution's own Python."""
     return importlib.util.find_spec("mininet") is not None
+
+
+def require_mininet() -> None:
+    """Raise CarplabError where this Python cannot import Mininet: it says what mends that."""
+    if not sees_mininet():
+        raise CarplabError(
+            f"{sys.executable} does not see Mininet, a package of the distribution's own Python: "
+            "run `make setup`"
+        )
 
 
 def _read(path: str | Path) -> str:

@@ -30,11 +30,7 @@ def start(experiment: Experiment, options: Options) -> None:
         raise CarplabError(
             f"running {scenario.experiment} needs root, for network namespaces: run it with sudo"
         )
-    if not machine.sees_mininet():
-        raise CarplabError(
-            f"{sys.executable} does not see Mininet, a package of the distribution's own Python: "
-            "run `make setup`"
-        )
+    machine.require_mininet()
     # Mininet comes with this: looking at an experiment needs none.
     from carplab.emulation.runner import run
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from carplab.emulation import machine
 from carplab.errors import CarplabError, UsageError, listed
 from carplab.session.protocol import encode, find_socket
 from carplab.session.spec import SessionSpec
@@ -162,6 +163,7 @@ def start_session(spec: SessionSpec, on_progress: Callable[[str], None] = print)
     """
     if os.geteuid() != 0:
         raise CarplabError("a network of namespaces needs root: run it with sudo")
+    machine.require_mininet()
     spec.configured_network()
     process = subprocess.Popen(
         [sys.executable, "-m", "carplab.session.holder"],

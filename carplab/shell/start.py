@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from carplab.emulation import registry
+from carplab.emulation import machine, registry
 from carplab.emulation.experiment import Options, find_experiment, options_from
 from carplab.errors import CarplabError, UsageError, listed
 from carplab.network import Network, network_from_plain
@@ -30,7 +30,7 @@ def run_shell(arguments: argparse.Namespace) -> int:
 
 
 def _run(session: Session, lines: Iterable[str] | None) -> int:
-    # These import Mininet, a package of the distribution's own Python.
+    machine.require_mininet()
     from carplab.shell.attached import AttachedNetwork
     from carplab.shell.command_line import CommandLine
 

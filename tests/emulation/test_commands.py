@@ -91,12 +91,13 @@ def test_plain_user_is_told_to_use_sudo(
         assert code == 1 and "sudo" in said
 
 
+@pytest.mark.parametrize("words", [("run", "cable-pull"), ("shell", "-c", "carp")])
 def test_python_without_mininet_is_told_what_mends_it(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(machine, "sees_mininet", lambda: False)
-    code, said = refused(capsys, "run", "cable-pull")
+    code, said = refused(capsys, *words)
     assert code == 1 and "does not see Mininet" in said and "make setup" in said
 
 

@@ -9,14 +9,7 @@ from pathlib import Path
 import pytest
 
 from carplab.cli import main
-from tests.emulation.lab import (
-    DEADLINE_S,
-    FAST_TIMERS,
-    PROJECT,
-    command,
-    left_behind,
-    write_experiment,
-)
+from tests.emulation.lab import DEADLINE_S, PROJECT, command, left_behind, write_experiment
 
 
 def test_plain_user_is_told_to_use_sudo(
@@ -46,9 +39,11 @@ def test_wrong_options_are_refused_before_anything_is_touched(
 @pytest.mark.mininet
 def test_network_of_an_experiment_is_up_as_long_as_the_shell(tmp_path: Path) -> None:
     experiment, out = write_experiment(tmp_path), tmp_path / "results"
-    words = ["shell", str(experiment), "--firewalls", "3", "--out", str(out), *FAST_TIMERS]
+    words = ["shell", str(experiment), "--firewalls", "3", "--out", str(out)]
+    for setting in ("advbase=0", "fw1.advskew=32", "fw2.advskew=200", "fw3.advskew=230"):
+        words += ["--set", setting]
     done = subprocess.run(
-        command(*words, "--set", "fw3.advskew=96", "-c", "carp", "-c", "fw3 carpd status"),
+        command(*words, "-c", "carp", "-c", "fw3 carpd status"),
         cwd=PROJECT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
