@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-pure test-pythons lint bench dialects mail docs site labs notebooks report clean
+.PHONY: help setup run test test-pure test-pythons lint bench live-bench dialects mail docs site labs notebooks report clean
 
 PYTHON := .venv/bin/python
 RESULTS ?= results
@@ -32,6 +32,9 @@ lint: setup ## ruff, mypy, and the arrows between the layers
 
 bench: setup ## measure carpd: its start, its memory, how it hands over, also to and from ucarp
 	@scripts/as_root.py $(PYTHON) -m tests.daemon.bench
+
+live-bench: setup ## measure what viewers of the live view cost the network: 0 and 20 of them
+	@scripts/as_root.py $(PYTHON) -m tests.live.bench
 
 dialects: setup ## 10 cable pulls and 10 crashes in each dialect, and their comparison (20 min)
 	@scripts/as_root.py scripts/dialects.sh
