@@ -80,7 +80,9 @@ class Feed:
 
     def _take_status(self, message: Message) -> Iterator[Message]:
         carpd = message["carpd"]
-        virtual_hosts = [_seen(each, carpd.get(each["router"], "")) for each in _hosts(message)]
+        virtual_hosts = [
+            _seen(each, carpd.get(each["router"], "")) for each in message["virtual_hosts"]
+        ]
         masters = _masters(virtual_hosts)
         self._status = {
             **message, "virtual_hosts": virtual_hosts, "masters": _in_words(masters),
@@ -202,10 +204,6 @@ class Feed:
             "kind": "event", "t_s": t_s, "source": "live view", "event": "missed", "segment": "",
             "vhid": None, "detail": detail,
         }  # fmt: skip
-
-
-def _hosts(message: Message) -> list[dict[str, Any]]:
-    return list(message["virtual_hosts"])
 
 
 def _masters(virtual_hosts: list[dict[str, Any]]) -> dict[Place, frozenset[str]]:

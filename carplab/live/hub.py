@@ -28,6 +28,7 @@ class Viewer:
     """One page's queue."""
 
     def __init__(self) -> None:
+        self._hello: str | None = None
         self._texts: deque[str] = deque()
         self._wake = asyncio.Event()
         self.missed = 0
@@ -40,11 +41,17 @@ class Viewer:
             self._texts.clear()
         self._wake.set()
 
-    def begin(self, text: str) -> None:
-        """Forget what waits: this text says all."""
+    def begin(self, hello: str) -> None:
+        """Forget what waits: this text says all. It is never missed."""
+        self._hello = hello
         self._texts.clear()
         self.missed = 0
-        self.offer(text)
+        self._wake.set()
+
+    def pop_hello(self) -> str | None:
+        """Return what comes before everything else, once."""
+        hello, self._hello = self._hello, None
+        return hello
 
     async def wait(self) -> None:
         """Wait until there is something, or something was missed."""
@@ -132,11 +139,12 @@ class Hub:
 
     def next_text(self, viewer: Viewer) -> str | None:
         """Return what to send to a viewer next; the present where it has missed something."""
-        if viewer.missed and self._feed is not None:
-            missed, viewer.missed = viewer.missed, 0
-            present = [json.dumps(each) for each in self._feed.present()]
-            return self._text(present, missed=missed)
-        return viewer.pop()
+        hello = viewer.pop_hello()
+        if hello is not None or not viewer.missed or self._feed is None:
+            return hello or viewer.pop()
+        missed, viewer.missed = viewer.missed, 0
+        present = [json.dumps(each) for each in self._feed.present()]
+        return self._text(present, missed=missed, notice=self._notice)
 
     async def run(self) -> None:
         """Flush for ever."""

@@ -101,11 +101,15 @@ def clock_s(page: Page) -> float:
     return float(page.inner_text("#clock").removesuffix(" s"))
 
 
-def take_picture(page: Page, name: str, at_s: float = 0.0) -> None:
-    """Take a screenshot for the documents, if there is a folder for them, when it is `at_s`."""
+def take_picture(page: Page, name: str, at_s: float = 0.0, when: str = "body") -> None:
+    """Take a screenshot for the documents, if there is a folder for them.
+
+    It is taken when it is `at_s` and there is what the selector `when` says.
+    """
     if PICTURES is None:
         return
     wait_until(page, lambda: clock_s(page) >= at_s, f"it is {at_s} s")
+    page.wait_for_selector(when, state="attached")
     path = Path(PICTURES) / f"live-{name}.png"
     page.screenshot(path=path)
     with Image.open(path) as picture:

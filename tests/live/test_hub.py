@@ -114,11 +114,22 @@ def test_a_slow_viewer_loses_messages_and_gets_the_present(hub: Hub) -> None:
         hub.take([event(float(number), "fw1", "carp")])
         flush(hub)
         seen += read(hub, quick)
-    present, *newer = read(hub, slow)
+    _hello, present, *newer = read(hub, slow)
     assert present["missed"] == QUEUE_TEXTS + 1
     assert kinds(present) == ["status", "path"]
     assert 0 < len(newer) < 6
     assert sum(kinds(text).count("event") for text in seen) == QUEUE_TEXTS + 5
+
+
+def test_a_slow_viewer_never_misses_the_greeting_and_what_ends_it(hub: Hub) -> None:
+    slow = join(hub)
+    for number in range(QUEUE_TEXTS + 1):
+        hub.take([event(float(number), "fw1", "carp")])
+        flush(hub)
+    hub.notify("ended", "the session has ended")
+    hello, present, *_ = read(hub, slow)
+    assert "hello" in hello
+    assert present["missed"] and present["notice"]["text"] == "the session has ended"
 
 
 def test_only_the_last_minutes_are_kept_with_what_held_before(hub: Hub) -> None:

@@ -42,7 +42,8 @@ function connect() {
 }
 
 function take(said) {
-  if (said.notice) return notify(said.notice);
+  if (said.notice) notify(said.notice);
+  if (!said.messages) return;
   if (said.hello) begin(said.hello);
   clock.sync(said.now_s, said.speed, performance.now());
   buffer.add(said.messages);
