@@ -10,6 +10,7 @@ import csv
 import gzip
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -29,6 +30,15 @@ AT_ONCE = 2
 LONGEST_CELL_S = 120
 NEAR_S = 0.05  # a repair is stamped a little after the first packet that it lets pass
 TAKES_OVER, GIVES_WAY = "BACKUP -> MASTER", "MASTER -> BACKUP"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def jupyter_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the kernels from the user's Jupyter and IPython, and these from theirs."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):
+            patch.setenv(name, str(tmp_path_factory.mktemp(name)))
+        yield
 
 
 @dataclass(frozen=True)
