@@ -46,8 +46,8 @@ SLACK_S = 6.0  # what a busy machine may take on top of the protocol's own times
 POLL_S = 0.05
 UNDER_WAY_S = 0.2  # packets sent before a fault that it may still catch
 STAMPED_S = 0.02  # what a fault does may be stamped before it: both stamps are good to 2 ms
-REACH_S = 0.5  # packets of so long are looked at
-DECIDED_S = 1.3  # so long after it was sent a packet is back, or told of as lost
+REACH_S = 0.3  # packets of so long are looked at
+DECIDED_S = 1.1  # so long after it was sent a packet is back, or told of as lost
 NOT_ANSWERED = ("", "?", None)
 
 _T = TypeVar("_T")
@@ -290,7 +290,7 @@ class RunningLab:
         """How far most packets of the client come from now on: "back", "server" or "nowhere"."""
         since_s = float(self.status()["t_s"])
         until_s = since_s + REACH_S
-        self.wait_until(lambda: self.status()["t_s"] > until_s + DECIDED_S)
+        self.wait_until(lambda: len(self._recorder.probes(until_s + DECIDED_S)) > 0)
         return how_far(self._recorder.probes(since_s), until_s)
 
     # --- breaking ---

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from carplab.labs.checking import SLACK_S, Line, RunningLab
 
@@ -40,7 +40,7 @@ def skews(lab: RunningLab) -> Line:
     )
 
 
-def crash_and_return(lab: RunningLab) -> Iterator[Line]:
+def crash_and_return(lab: RunningLab) -> Generator[Line, None, bool]:
     """Yield the lines about a crash; return whether fw1 came back as MASTER of both."""
     with lab.fault("crash", "fw1") as crash:
         outage = crash.outage()
@@ -56,7 +56,7 @@ def crash_and_return(lab: RunningLab) -> Iterator[Line]:
     yield Line(
         returned,
         "when fw1 is back, it takes both segments from fw2",
-        f"{lab.masters_text()} {crash.repaired_ago_s:.1f} s after the repair",
+        f"{lab.masters_text()}, {crash.repaired_ago_s:.1f} s after the repair",
         "preempt in the file of the firewall that comes back; advskew where it does not win",
     )
     return returned
@@ -83,7 +83,7 @@ def lost_cable(lab: RunningLab) -> Iterator[Line]:
     yield Line(
         wait_for_fw1(lab),
         "when the cable is back, fw1 takes both segments",
-        f"{lab.masters_text()} {fault.repaired_ago_s:.1f} s after the repair",
+        f"{lab.masters_text()}, {fault.repaired_ago_s:.1f} s after the repair",
         "preempt in fw1.toml, and its advskew",
     )
 

@@ -14,7 +14,7 @@ SEGMENTS = CABLE, OTHER = "outside", "inside"
 DETECTION_S = 3.0 + 255 / 256  # advbase is 1
 LONGEST_OUTAGE_S = 1.0
 LONGEST_SPLIT_S = 2.5  # each segment waits for an advertisement of fw2, up to 1.5 s
-MARGIN_S = 0.2  # the kernel tells of the carrier and of the port's state one after the other
+MARGIN_S = 0.5  # a busy machine learns of the port's state later than of the carrier
 SWITCHES = (STP, STP_EDGE)
 
 
@@ -63,7 +63,7 @@ def put_back(lab: RunningLab, fault: Fault) -> Iterator[Line]:
     yield Line(
         back,
         "fw1 is MASTER of both again, after three forward delays at the latest",
-        f"{lab.masters_text()} {fault.repaired_ago_s:.1f} s after the repair",
+        f"{lab.masters_text()}, {fault.repaired_ago_s:.1f} s after the repair",
         "preempt; a delay that is too long; a demotion that stays (carpd status)",
     )
     outage = fault.outage_at_repair(SLACK_S)
@@ -71,7 +71,7 @@ def put_back(lab: RunningLab, fault: Fault) -> Iterator[Line]:
         outage.ended and outage.length_s <= LONGEST_OUTAGE_S,
         "when the cable is back, no packet is lost for longer than a second",
         f"outage {outage}",
-        "ping while you put it back, and the states of the switch's port",
+        "watch while you put it back: the lost packets, and the states of the switch's port",
     )
     repair_s = fault.lifted_t_s or 0.0
     events = lab.events(repair_s - MARGIN_S)
@@ -106,8 +106,9 @@ def longest_split_s(events: Sequence[Event], until_s: float) -> float:
 
 
 def joins_in_time(events: Sequence[Event], repair_s: float) -> Line:
-    left_s = max(repair_s, first_s(events, "carp", "INIT ->"))  # both stamps are good to 2 ms
-    forwards_s = first_s(events, "port-state", "-> forwarding")
+    # stamps are good to 2 ms: what the repair does may seem to come before it
+    left_s = max(repair_s, first_s(events, "carp", "INIT ->"))
+    forwards_s = max(repair_s, first_s(events, "port-state", "-> forwarding"))
     seen = (
         f"it left INIT after {left_s - repair_s:.2f} s, its port passed frames "
         f"after {forwards_s - repair_s:.2f} s"
