@@ -32,6 +32,7 @@ def session_spec(workspace: Workspace, out: Path = RESULTS, owner_pid: int = 0) 
         settings={"lab": handout.lab.name, "student": handout.student},
         configurations=workspace.configurations(),
         scripts=workspace.scripts(),
+        sync_sections=workspace.sync_sections(),
         wait_settled=False,
         lab=lab,
         owner_pid=owner_pid,
@@ -69,14 +70,25 @@ def changed_routers(session: Session, workspace: Workspace) -> dict[str, str]:
 
 
 def needs_restart(session: Session, workspace: Workspace) -> bool:
-    """Whether the files ask for what carpd's restart cannot give: other switches, or no carpd."""
+    """Whether the files ask for what carpd's restart cannot give.
+
+    Such as other switches, another translation or sharing of connections, or no carpd.
+    """
+    about = session.describe()
     segments = as_plain(workspace.network().segments)
-    if segments != session.describe()["network"]["segments"]:
+    if (segments, workspace.sync_sections()) != (
+        about["network"]["segments"],
+        about["sync_sections"],
+    ):
         return True
-    running, _ = _routers(session, workspace)
+    running, wanted = _routers(session, workspace)
+    texts = workspace.configurations()
     return any(
-        bool(text) != any(each["virtual_hosts"] for each in running[name]["interfaces"])
-        for name, text in workspace.configurations().items()
+        bool(texts[name]) != any(each["virtual_hosts"] for each in router["interfaces"])
+        or any(router[key] != wanted[name][key] for key in ("nat", "tcp_loose"))
+        if name in texts
+        else router != wanted[name]
+        for name, router in running.items()
     )
 
 

@@ -158,10 +158,13 @@ def _show_start(workspace: Workspace) -> None:
 
 
 def _show_failures(session: Session) -> None:
-    """Say which carpd does not run, in its own words: the network is up all the same."""
-    for router, condition in session.status()["carpd"].items():
+    """Say what does not run on a firewall, in its own words: the network is up all the same."""
+    status = session.status()
+    for router, condition in status["carpd"].items():
         if condition.startswith("failed"):
             print(f"{router}: {condition}")
+    for sentence in status["conntrackd"].values():
+        print(sentence)
 
 
 def _apply(_arguments: argparse.Namespace) -> int:
@@ -172,7 +175,7 @@ def _apply(_arguments: argparse.Namespace) -> int:
         workspace = Workspace.open(Path(session.describe()["lab"]["folder"]))
         if needs_restart(session, workspace):
             raise CarplabError(
-                "network.toml or what a firewall runs has changed, which takes the network anew: "
+                "more has changed than what carpd reads, which takes the network anew: "
                 f"{_command()} lab start {workspace.handout.lab.number}"
             )
         changed = changed_routers(session, workspace)
@@ -212,7 +215,7 @@ def _grades(lab: CourseLab, arguments: argparse.Namespace) -> Iterator[Grade]:
 
 
 def _check_running(lab: CourseLab) -> Grade:
-    from carplab.labs.building import changed_routers
+    from carplab.labs.building import changed_routers, needs_restart
     from carplab.labs.grading import check_session
     from carplab.labs.workspace import Workspace
 
@@ -227,6 +230,8 @@ def _check_running(lab: CourseLab) -> Grade:
                 f"{about['student']}'s: start the lab again"
             )
         try:
+            if needs_restart(session, workspace):
+                print(f"files have changed since it began: '{_command()} lab start {lab.number}'")
             for name in changed_routers(session, workspace):
                 print(f"{name}.toml has changed since {name} took it: '{_command()} lab apply'")
         except UsageError as error:

@@ -4,9 +4,9 @@
       README.md  student.toml  answers.toml  network.toml  fw1.toml  fw2.toml ...
 
 A file is written where it is missing, and never over one that was edited. fw1.toml is what carpd
-on fw1 reads (one without any setting in it: no carpd runs there), client.sh a script that runs on
-client when the network starts, network.toml the settings of the network that the lab leaves to
-the student.
+on fw1 reads (one without any setting in it: no carpd runs there), fw1-sync.conf the section Sync of
+what conntrackd reads there, client.sh a script that runs on client when the network starts,
+network.toml the settings of the network that the lab leaves to the student.
 """
 
 from __future__ import annotations
@@ -131,6 +131,14 @@ class Workspace:
         network = self.handout.network()
         machines = [each.name for each in network.routers] + [each.name for each in network.hosts]
         return {name: self._read(f"{name}.sh") for name in machines if f"{name}.sh" in self.given}
+
+    def sync_sections(self) -> dict[str, str]:
+        """Return the section Sync of conntrackd's configuration by firewall: those the lab has."""
+        return {
+            router.name: self._read(f"{router.name}-sync.conf")
+            for router in self.handout.network().routers
+            if f"{router.name}-sync.conf" in self.given
+        }
 
     def network(self) -> Network:
         """Return the lab's network with the student's settings; UsageError for one not his."""

@@ -146,6 +146,7 @@ class HeldNetwork:
                 "values": dict(spec.lab.values),
             },
             "settings": dict(spec.settings),
+            "sync_sections": dict(spec.sync_sections),
             "datapath": self._datapath,
         }
 
