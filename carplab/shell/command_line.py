@@ -82,10 +82,8 @@ class CommandLine(CLI):  # type: ignore[misc]
         """Take commands from the terminal until it is left, or do the lines that were given."""
         if self._lines is None:
             super().run()
-            return
-        for line in self._lines:
-            if self.onecmd(self.precmd(line)) or self.exit_code:
-                break
+        else:
+            self._do_lines(self._lines)
 
     def onecmd(self, line: str) -> bool:
         """Do one command; what is wrong with it is said in a sentence. True ends it all."""
@@ -288,6 +286,22 @@ class CommandLine(CLI):  # type: ignore[misc]
             self._say(f"*** {switch.name}")
             self._say(switch.dpctl(*line.split()).rstrip())
 
+    def do_source(self, line: str) -> bool:
+        """Do the lines of a file, to its end or to the first one that is refused: 'source FILE'."""
+        path = Path(line.strip())
+        try:
+            lines = path.read_text(errors="replace").splitlines()
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read ({error.strerror})") from None
+        return self._do_lines(lines)
+
+    def do_x(self, line: str) -> None:
+        """Tunnel X11 to a machine, and start a program there: 'x MACHINE [COMMAND]'."""
+        for name in line.split()[:1]:
+            if name not in self.mn:
+                raise UsageError(f"there is no machine {name!r}: there are {listed(self.mn)}")
+        super().do_x(line)
+
     # --- Tab ---
 
     def completenames(self, prefix: str, *ignored: Any) -> list[str]:
@@ -300,6 +314,16 @@ class CommandLine(CLI):  # type: ignore[misc]
         return candidates(line[:begin].split(), prefix, self._names, self._active)
 
     # --- within ---
+
+    def _do_lines(self, lines: Iterable[str]) -> bool:
+        """Do one line after the other; whether one of them was 'exit'."""
+        self.exit_code = 0
+        for line in lines:
+            if self.onecmd(self.precmd(line)):
+                return True
+            if self.exit_code:
+                break
+        return False
 
     def _say(self, sentence: str) -> None:
         self._console.print(sentence, markup=False, soft_wrap=True)

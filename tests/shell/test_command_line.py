@@ -202,6 +202,8 @@ def test_options_are_refused_while_a_network_is_up(whole: Session) -> None:
 
 
 def test_terminal(whole: Session, tmp_path: Path) -> None:
+    lines = tmp_path / "lines"
+    lines.write_text("first\nnodes\n")
     with Terminal(tmp_path) as terminal:
         terminal.wait_for(PROMPT)
         assert "pair: fw1, fw2, client, server" in terminal.said
@@ -216,6 +218,9 @@ def test_terminal(whole: Session, tmp_path: Path) -> None:
         for line, answer in (
             ("nonsense", "there is no word 'nonsense', and no machine of that name"),
             ("fw1", "what shall fw1 do?"),
+            ("x fw9", "there is no machine 'fw9'"),
+            (f"source {tmp_path}/none", "none cannot be read"),
+            (f"source {lines}", "there is no word 'first'"),
             ("link fw1 outside down", "'fault link_down fw1 outside' pulls a cable"),
             ("carp", "\x1b[1;37;44mMASTER\x1b[0m"),
         ):
@@ -224,6 +229,7 @@ def test_terminal(whole: Session, tmp_path: Path) -> None:
             terminal.wait_for(PROMPT)
         terminal.type("exit\n")
         assert terminal.wait() == 0
+    assert "available nodes" not in terminal.said  # of the line after a refused one
     assert "fault link_down fw2 outside" in (tmp_path / ".carplab_history").read_text()
 
 
