@@ -146,7 +146,8 @@ def _settings(run: Run) -> dict[str, str]:
         values[f"fault {number}"] = sentence.removeprefix(f"Fault {number}, ")
     values["traffic"] = traffic(run)
     values |= {name: mapping(about.get("machine")).get(name) for name in _MACHINE}
-    values |= mapping(about.get("versions"))
+    versions = mapping(about.get("versions"))
+    values |= {f"version of {name}": version for name, version in versions.items()}
     values["git commit"] = about.get("git_commit")
     return {name: _plain(value) for name, value in values.items() if value not in (None, "", [])}
 

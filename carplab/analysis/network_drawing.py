@@ -301,13 +301,13 @@ class _Drawing:
     def _draw_links(self, upper: str, lower: str, y: float) -> float:
         """Draw the cables from a firewall straight to the next; return the room they take."""
         links = [(name, ends) for name, ends in self._links() if set(ends) == {upper, lower}]
-        high = 3 * _LINE if links else _APART
+        high = 3 * _LINE + _PAD if links else _APART
         x = 0.0
         for name, ends in links:
             self._canvas.line(x, y, x, y + high)
             says = [Text(str(ends[upper])), Text(name, bold=True), Text(str(ends[lower]))]
             for number, line in enumerate(says):
-                self._canvas.text(x + _PAD, y + (number + 0.5) * _LINE, line)
+                self._canvas.text(x + _PAD, y + _PAD / 2 + (number + 0.5) * _LINE, line)
             x += max(line.width for line in says) + 3 * _PAD
         return high
 

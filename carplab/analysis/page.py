@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from carplab import __version__
+from carplab import __version__, recording
 from carplab.analysis.analysed import Analysed, AnalysedRun, AnalysedSeries, experiment_of
 from carplab.analysis.comparison import Comparison
 from carplab.analysis.course import Section
@@ -246,7 +246,7 @@ def comparison_page(
             for name, each in c.entry.runs.items()
             for said in not_reached(each.findings)
         ],
-        commands=[(c.letter, _command(c.entry.about)) for c in columns],
+        commands=[(c.letter, _command(c.entry.about) or "(by hand)") for c in columns],
     )
 
 
@@ -363,9 +363,10 @@ def _entry(entry: Analysed, origin: Path, figures: FolderFigures) -> _Entry:
         headlines = [_sentence(worst_of_series(entry.findings))]
         held = hold_series(entry.statistics)
     figure = figures.entries.get(entry.folder)
+    own = entry.folder / recording.REPORT_FILE
     return _Entry(
         anchor=quote(os.path.relpath(entry.folder, origin)),
-        link=quote(os.path.relpath(entry.folder / "report.html", origin)),
+        link=quote(os.path.relpath(own, origin)) if own.exists() else "",
         experiment=experiment_of(entry),
         name=entry.name,
         dialect=entry.dialect,
@@ -443,20 +444,27 @@ def _again(about: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "command": _command(about),
         "commit": str(about.get("git_commit") or ""),
+        "by_hand": about.get("seed") is None,
         "versions": _flat(about.get("versions")),
-        "machine": _flat(about.get("machine")),
+        "machine": [
+            (name.removeprefix("settings."), value) for name, value in _flat(about.get("machine"))
+        ],
     }
 
 
 def _command(about: Mapping[str, Any]) -> str:
-    """Return the recorded command, or one put together from experiment and seed."""
+    """Return the recorded command, or one put together; empty for a session without a lab."""
     if about.get("command"):
         return str(about["command"])
+    settings = mapping(about.get("settings"))
+    if settings.get("lab"):
+        student = str(settings.get("student", ""))
+        return shlex.join(["carplab", "lab", "start", str(settings["lab"]), "--student", student])
+    if about.get("seed") is None:
+        return ""
     words = ["carplab", "run", str(about.get("experiment", "?"))]
-    dialect = mapping(about.get("settings")).get("dialect")
-    words += ["--dialect", str(dialect)] if dialect else []
-    words += ["--seed", str(about["seed"])] if about.get("seed") is not None else []
-    return shlex.join(words)
+    words += ["--dialect", str(settings["dialect"])] if settings.get("dialect") else []
+    return shlex.join([*words, "--seed", str(about["seed"])])
 
 
 def _settings(run: Run) -> list[tuple[str, str]]:
@@ -492,6 +500,8 @@ def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
             values += _flat(inner, f"{prefix}{name}.")
         elif isinstance(inner, list):
             values.append((prefix + name, ", ".join(map(str, inner))))
+        elif isinstance(inner, bool):
+            values.append((prefix + name, "yes" if inner else "no"))
         else:
             values.append((prefix + name, "" if inner is None else str(inner)))
     return values

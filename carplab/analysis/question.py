@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from carplab.analysis.causes import Cause
+from carplab.analysis.causes import NO_CAUSE, Cause
 from carplab.analysis.load import Run, mapping, sequence
 from carplab.analysis.table import HIDDEN
 from carplab.analysis.text import length_text
@@ -78,9 +78,9 @@ def traffic(run: Run) -> str:
     about = mapping(mapping(run.about.get("scenario")).get("traffic"))
     if "probe_interval_s" not in about:
         return ""
-    tools = [f"a UDP probe there and back each {length_text(_seconds(about, 'probe_interval_s'))}"]
+    tools = [f"a UDP probe there and back each {_seconds(about, 'probe_interval_s') * 1000:g} ms"]
     if about.get("ping_interval_s") is not None:
-        tools.append(f"ping each {length_text(_seconds(about, 'ping_interval_s'))}")
+        tools.append(f"ping each {_seconds(about, 'ping_interval_s') * 1000:g} ms")
     if about.get("iperf") is not None:
         tools.append(f"{about['iperf']} at {_seconds(about, 'iperf_mbps'):g} Mbit/s")
     if about.get("stream"):
@@ -115,7 +115,8 @@ def not_reached(findings: Findings) -> list[str]:
         if window.length_s is not None:
             length = f"lasted {length_text(window.length_s, at_least=True)}"
         detail = f" ({window.detail})" if window.detail else ""
-        said.append(f"{window.window} after {window.cause}{where} {length}{detail}.")
+        when = "before any fault" if window.cause == NO_CAUSE else f"after {window.cause}"
+        said.append(f"{window.window} {when}{where} {length}{detail}.")
     return [f"{each[0].upper()}{each[1:]}" for each in said]
 
 

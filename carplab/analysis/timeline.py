@@ -56,6 +56,7 @@ _MOST_INTERVALS = 1000
 _BINS = 900
 _LOG_FROM = 10.0  # a logarithmic axis, where the largest value is this many times the median
 _MOST_VECTOR_BARS = 400
+_ABOVE_LOST = ABOVE_CAUSES + 1
 
 
 _WINDOWS = {
@@ -355,7 +356,7 @@ def _draw_lost(axes: Axes, sent_s: Times, lost: Any) -> None:
     count = int(lost.sum())
     axes.text(
         0.995, 0.91, f"lost: {count} of {sent_s.size}", transform=axes.transAxes, ha="right",
-        va="center", fontsize=scaled(9),
+        va="center", fontsize=scaled(9), zorder=_ABOVE_LOST,
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
     )  # fmt: skip
 

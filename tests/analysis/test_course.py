@@ -66,6 +66,7 @@ def test_the_page_of_a_course(tmp_path: Path) -> None:
         assert said in page.text
     assert {"alice", "bob", "carol"} <= page.ids
     assert len(page.sources) == 2
+    assert all(link.startswith("#") for link in page.links)  # there are no pages of the runs
     assert page.text.count("traffic was out for 2.898 s") == 2
 
 

@@ -67,7 +67,7 @@ def test_the_traffic_is_said_as_it_was_planned(tmp_path: Path) -> None:
     plan = Traffic(ping_interval_s=None, stream="server", flows=(("client2", "server"),))
     scenario = {"traffic": as_plain(plan)}
     assert traffic(run_with(tmp_path, [], scenario={**scenario, "faults": []}).run) == (
-        "client to server: a UDP probe there and back each 1.0 ms, iperf3 at 20 Mbit/s, a TCP "
+        "client to server: a UDP probe there and back each 1 ms, iperf3 at 20 Mbit/s, a TCP "
         "connection on which the server sends; further probes from client2 to server"
     )
     assert traffic(read_run(crash().write(tmp_path / "old")).run) == ""

@@ -193,6 +193,18 @@ def test_the_recorded_command_is_shown(tmp_path: Path) -> None:
     assert about["command"] in page_of(folder).text
 
 
+def test_a_session_has_no_seed_and_a_lab_its_own_command(tmp_path: Path) -> None:
+    folder = cable_pull().write(tmp_path)
+    about = json.loads((folder / "run.json").read_text())
+    del about["seed"]
+    (folder / "run.json").write_text(json.dumps(about))
+    text = page_of(folder).text
+    assert "The faults were made by hand" in text and "carplab run" not in text
+    about["settings"] = {"lab": "01-who-is-master", "student": "alice"}
+    (folder / "run.json").write_text(json.dumps(about))
+    assert "carplab lab start 01-who-is-master --student alice" in page_of(folder).text
+
+
 def test_everything_recorded_is_escaped(tmp_path: Path) -> None:
     recording = cable_pull()
     recording.settings = {"dialect": "<script>alert(1)</script>", "x&y": '"<b>'}
