@@ -49,7 +49,11 @@ setup(
     ],
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["carplab", "carplab.*", "topo", "controllers", "experiments"]),
-    package_data={"carplab": ["py.typed"], "carplab.analysis": ["*.css", "*.j2"]},
+    package_data={
+        "carplab": ["py.typed"],
+        "carplab.analysis": ["*.css", "*.j2"],
+        "carplab.live": ["static/*"],
+    },
     install_requires=[
         "aiohttp>=3.9",
         "bokeh>=3.4",
