@@ -164,7 +164,12 @@ def series_page(
         "series.html.j2",
         heading,
         title=f"{series.about.get('experiment', 'series')}: {series.name}",
-        under=f"{len(series.runs)} repetitions, dialect {series.dialect}",
+        under=_parted(
+            f"{len(series.runs)} repetitions",
+            f"dialect {series.dialect}",
+            _started(series.about),
+            series.outcome,
+        ),
         warnings=_series_warnings(series),
         headlines=[_sentence(worst_of_series(series.findings))],
         **_question(typical[1] if typical else None),
@@ -254,9 +259,17 @@ def comparison_page(
 
 
 def _under(run: Run) -> str:
-    started = str(run.about.get("started_wall", ""))[:19].replace("T", " ")
-    parts = [f"dialect {run.dialect}" if run.dialect else "", f"{started} UTC" if started else ""]
-    return ", ".join(part for part in [*parts, run.outcome] if part)
+    dialect = f"dialect {run.dialect}" if run.dialect else ""
+    return _parted(dialect, _started(run.about), run.outcome)
+
+
+def _parted(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def _started(about: Mapping[str, Any]) -> str:
+    started = str(about.get("started_wall", ""))[:19].replace("T", " ")
+    return f"{started} UTC" if started else ""
 
 
 def _warnings(run: Run) -> list[str]:

@@ -97,6 +97,7 @@ def test_series_of_an_own_experiment(experiment: Path, tmp_path: Path) -> None:
         assert 0 < recovery < 1.0
         run = json.loads((folder / "run.json").read_text())
         assert run["outcome"] == "finished" and run["seed"] == 7
+        assert run["question"] == ["A cable is out for a second and a half."]
         assert "--seed 7" in run["command"] and "advbase=0" in run["command"]
     events = read_table(series / "01", "events.csv")
     kinds = [(row["source"], row["kind"], row["detail"]) for row in events]
