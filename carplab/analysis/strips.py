@@ -23,6 +23,7 @@ from carplab.analysis.bands import (
     character,
     draw_bands,
     name_rows,
+    say,
     traffic_spans,
 )
 from carplab.analysis.causes import Cause
@@ -109,8 +110,11 @@ def _draw_strip(
     ]
     run = analysed.run
     traffic = " to ".join(run.flow) if run.further_probes else "traffic"
-    rows.append((traffic, traffic_spans(findings.outages, shown_s)))
+    is_known = findings.quality is not None
+    rows.append((traffic, traffic_spans(findings.outages, shown_s) if is_known else []))
     name_rows(axes, [name for name, _ in rows])
+    if not is_known:
+        say(axes, "no probe recorded", row=len(rows) - 1)
     axes.set_title(title, loc="left", fontsize=scaled(10), fontweight="bold")
     for number, (_, spans) in enumerate(rows):
         moved = [(low - zero_s, high - zero_s, state) for low, high, state in spans]

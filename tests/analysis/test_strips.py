@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from carplab.analysis.notebook import open_run
-from carplab.analysis.strips import REPAIR, draw_strips
+from carplab.analysis.strips import FAULT, REPAIR, START, common_start, draw_strips
 from carplab.errors import CarplabError
 from tests.analysis.recorded import Recording, blocked_port, cable_pull
 
@@ -64,3 +64,22 @@ def test_a_run_without_a_fault_is_named(tmp_path: Path) -> None:
     run = open_run(Recording().write(tmp_path))
     with pytest.raises(CarplabError, match=f"{tmp_path} recorded no fault"):
         draw_strips({"quiet": run})
+
+
+def test_where_no_probe_was_recorded_nothing_counts_as_delivered(tmp_path: Path) -> None:
+    folder = cable_pull().write(tmp_path)
+    (folder / "probe.csv").unlink()
+    figure = draw_strips({"pulled": open_run(folder)})
+    assert not any(row == 4 for row, _ in bars(figure, 0))
+    assert "no probe recorded" in [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_runs_of_which_one_had_no_fault_line_up_at_their_start(tmp_path: Path) -> None:
+    quiet = cable_pull()
+    quiet.events = [row for row in quiet.events if row[2] not in ("fault", "repair")]
+    pulled = open_run(cable_pull().write(tmp_path / "pulled"))
+    calm = open_run(quiet.write(tmp_path / "calm"))
+    assert common_start([pulled]) == FAULT
+    assert common_start([pulled, calm]) == START
+    figure = draw_strips({"pulled": pulled, "calm": calm}, START)
+    assert figure.axes[1].get_xlim() == (-1.0, 20.5)  # settled at -0.5 s, measured to 20 s
