@@ -86,7 +86,7 @@ class Feed:
         masters = _masters(virtual_hosts)
         self._status = {
             **message, "virtual_hosts": virtual_hosts, "masters": _in_words(masters),
-            "whole": is_whole(masters),
+            "whole": is_whole(masters), "faults": list(map(_told, message["faults"])),
         }  # fmt: skip
         yield self._status
         yield from self._path(message["t_s"])
@@ -231,6 +231,12 @@ def _seen(virtual_host: dict[str, Any], carpd: str) -> dict[str, Any]:
     """Return a virtual host with the state it has for others, whose carpd may not run."""
     state = _DAEMON_STATES.get(carpd, NOT_RUNNING) or virtual_host["state"]
     return {**virtual_host, "state": state}
+
+
+def _told(fault: dict[str, Any]) -> dict[str, Any]:
+    """Return a fault whose detail, `loss 30 %`, does not say its kind again."""
+    detail = str(fault.get("detail", ""))
+    return {**fault, "detail": detail.removeprefix(fault["kind"]).strip()}
 
 
 def _packet(sent_s: float, server_s: float | None, back_s: float | None) -> Message:

@@ -1,9 +1,9 @@
 """Hands messages to the viewers, and holds nobody up for one of them.
 
-Messages are gathered and go out as one text, made once for all: within `FLUSH_S` where a state has
-changed, else within `CALM_FLUSHES` of that. A viewer has a queue of so many texts; one that reads
-too slowly loses all that waits in it, and gets the present instead. The hub keeps the last minutes,
-so that somebody who comes later can step back, too.
+Messages are gathered for `FLUSH_S`, or until a state has changed, and go out as one text, made once
+for all. A viewer has a queue of so many texts; one that reads too slowly loses all that waits in
+it, and gets the present instead. The hub keeps the last minutes, so that somebody who comes later
+can step back, too.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from typing import Any
 from carplab.live.feed import Feed
 from carplab.live.sources import Message, Scene, Source
 
-FLUSH_S = 0.04
-CALM_FLUSHES = 4
-IDLE_FLUSHES = 12  # without news, the time goes out
+FLUSH_S = 0.12
+IDLE_FLUSHES = 4  # without news, the time goes out
 KEPT_S = 300.0
 QUEUE_TEXTS = 40  # some 5 s
 
@@ -73,7 +72,6 @@ class Hub:
         self._feed: Feed | None = None
         self._notice: dict[str, str] | None = None
         self._pending: list[str] = []
-        self._is_urgent = False
         self._waited = 0
         self._kept: deque[tuple[float, str, str]] = deque()  # t_s, kind, text
         self._before: dict[str, str] = {}  # the last of each kind before what is kept
@@ -95,16 +93,11 @@ class Hub:
 
     def take(self, messages: Iterable[Message]) -> None:
         """Take messages of the source."""
-        assert self._feed
         for message in messages:
             if message["kind"] == "restart":
                 self.restart()
-                continue
-            for made in self._feed.take(message):
-                text = json.dumps(made, separators=(",", ":"))
-                self._pending.append(text)
-                self._is_urgent |= made["kind"] == "status"
-                self._keep(made["t_s"], made["kind"], text)
+            else:
+                self._take(message)
 
     def notify(self, kind: str, text: str) -> None:
         """Tell the viewers in a sentence how it goes: "progress", "ended" or "trouble"."""
@@ -113,14 +106,22 @@ class Hub:
             viewer.offer(json.dumps({"notice": self._notice}))
 
     def flush(self) -> None:
-        """Hand out what has come since the last time, if it is time for it."""
+        """Hand out what has come since the last time; now and then the time alone."""
         self._waited += 1
-        patience = CALM_FLUSHES if self._pending else IDLE_FLUSHES
-        if self._source is not None and (self._is_urgent or self._waited >= patience):
+        if self._source is not None and (self._pending or self._waited >= IDLE_FLUSHES):
+            self._hand_out()
+
+    def _take(self, message: Message) -> None:
+        assert self._feed
+        for made in self._feed.take(message):
+            text = json.dumps(made, separators=(",", ":"))
+            self._pending.append(text)
+            self._keep(made["t_s"], made["kind"], text)
+        if message["kind"] == "status":
             self._hand_out()
 
     def _hand_out(self) -> None:
-        self._waited, self._is_urgent = 0, False
+        self._waited = 0
         text = self._text(self._pending)
         self._pending.clear()
         for viewer in self.viewers:

@@ -25,6 +25,12 @@ def test_a_status_says_who_is_master_in_words(feed: Feed) -> None:
     assert (split["whole"], split["masters"]) == (False, "outside none, inside fw1")
 
 
+def test_a_fault_says_its_kind_once(feed: Feed) -> None:
+    loss = {**PULLED, "kind": "loss", "detail": "loss 30 %"}
+    said, _ = feed.take(status(faults=[loss]))
+    assert said["faults"] == [{**loss, "detail": "30 %"}]
+
+
 def test_balanced_firewalls_are_whole_each_with_its_own_vhids() -> None:
     network = firewall_pair(design=BALANCED)
     said, _ = Feed(scene(as_plain(network))).take(status(network))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from carplab.live.hub import CALM_FLUSHES, IDLE_FLUSHES, KEPT_S, QUEUE_TEXTS, Hub, Viewer
+from carplab.live.hub import IDLE_FLUSHES, KEPT_S, QUEUE_TEXTS, Hub, Viewer
 from carplab.live.sources import Message, Scene
 from tests.live.scenes import event, plain, scene, status
 
@@ -56,12 +56,6 @@ def join(hub: Hub) -> Viewer:
     return viewer
 
 
-def flush(hub: Hub) -> None:
-    """Let so much time pass that whatever waits is handed out."""
-    for _ in range(CALM_FLUSHES):
-        hub.flush()
-
-
 def kinds(text: dict[str, Any]) -> list[str]:
     return [message["kind"] for message in text["messages"]]
 
@@ -80,7 +74,7 @@ def test_everybody_gets_each_message_once(hub: Hub) -> None:
     hub.take([status()])
     late = join(hub)
     hub.take([event(1.0, "fw1", "carp")])
-    flush(hub)
+    hub.flush()
     assert [kinds(text) for text in read(hub, early)] == [[], ["status", "path"], ["event"]]
     assert [kinds(text) for text in read(hub, late)] == [["status", "path"], ["event"]]
 
@@ -89,11 +83,12 @@ def test_a_change_of_state_goes_out_at_once_and_all_else_soon(hub: Hub) -> None:
     viewer = join(hub)
     read(hub, viewer)
     hub.take([event(1.0, "fw1", "sent")])
-    hub.flush()
     assert read(hub, viewer) == []
     hub.take([status()])
-    hub.flush()
     assert [kinds(text) for text in read(hub, viewer)] == [["event", "status", "path"]]
+    hub.take([event(1.0, "fw2", "heard")])
+    hub.flush()
+    assert [kinds(text) for text in read(hub, viewer)] == [["event"]]
 
 
 def test_without_news_the_time_is_told_now_and_then(hub: Hub, source: Clock) -> None:
@@ -112,7 +107,7 @@ def test_a_slow_viewer_loses_messages_and_gets_the_present(hub: Hub) -> None:
     hub.take([status()])
     for number in range(QUEUE_TEXTS + 5):
         hub.take([event(float(number), "fw1", "carp")])
-        flush(hub)
+        hub.flush()
         seen += read(hub, quick)
     _hello, present, *newer = read(hub, slow)
     assert present["missed"] == QUEUE_TEXTS + 1
@@ -125,7 +120,7 @@ def test_a_slow_viewer_never_misses_the_greeting_and_what_ends_it(hub: Hub) -> N
     slow = join(hub)
     for number in range(QUEUE_TEXTS + 1):
         hub.take([event(float(number), "fw1", "carp")])
-        flush(hub)
+        hub.flush()
     hub.notify("ended", "the session has ended")
     hello, present, *_ = read(hub, slow)
     assert "hello" in hello
@@ -153,7 +148,7 @@ def test_another_source_begins_anew(hub: Hub, source: Clock) -> None:
 def test_a_restart_forgets_the_past(hub: Hub) -> None:
     viewer = join(hub)
     hub.take([status(), {"kind": "restart"}, event(0.5, "fw1", "carp")])
-    flush(hub)
+    hub.flush()
     hello, text = read(hub, viewer)
     assert "hello" in hello and hello["messages"] == []
     assert kinds(text) == ["event"]
@@ -171,5 +166,5 @@ def test_who_has_gone_gets_nothing_more(hub: Hub) -> None:
     read(hub, viewer)
     hub.remove(viewer)
     hub.take([status()])
-    flush(hub)
+    hub.flush()
     assert read(hub, viewer) == []

@@ -63,7 +63,7 @@ def test_it_shows_what_was_recorded(page: Page) -> None:
     page.wait_for_selector(badge("fw2", "inside", 2, "MASTER"))
     expect(page.locator("#outage")).to_contain_text("OUTAGE")
     expect(page.locator("#whole")).to_have_text("Split: outside none, inside fw2")
-    expect(page.locator(".cable.link_down")).to_contain_text("pulled")
+    expect(page.locator(".sign[visibility=visible]")).to_have_text("pulled")
     expect(page.locator("#log")).to_contain_text("cable pulled outside")
     take_picture(page, "replay")
 

@@ -3,7 +3,7 @@
 import { FAULT_WORDS } from "./view.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const SIGN = { link_down: "pulled", blackhole: "black hole", loss: "loss", flap: "flapping" };
+const SIGN = { link_down: "pulled", flap: "flaps" };
 const VERDICT = { crash: "CRASHED", hang: "HUNG", reboot: "REBOOTING", daemon_kill: "CARPD KILLED" };
 const SWITCHES = {
   openflow: "OpenFlow switch",
@@ -40,11 +40,10 @@ export class Drawing {
     svg.replaceChildren();
     svg.setAttribute("viewBox", `0 0 ${plan.width} ${plan.height}`);
     svg.append(hatches());
-    const layers = ["links", "cables", "segments", "moving", "machines", "losses"];
-    const [links, cables, segments, moving, machines, losses] = layers.map((name) => element("g", { class: name }));
-    svg.append(links, cables, segments, moving, machines, losses); // frames go through machines unseen
-    this.moving = moving;
-    this.losses = losses;
+    const layers = ["links", "cables", "segments", "moving", "machines", "signs", "losses"];
+    const [links, cables, segments, moving, machines, signs, losses] = layers.map((name) => element("g", { class: name }));
+    svg.append(links, cables, segments, moving, machines, signs, losses); // frames go through machines unseen
+    Object.assign(this, { moving, signs, losses });
     for (const link of plan.links) links.append(drawLink(link));
     for (const segment of plan.segments) segments.append(drawSegment(segment));
     for (const machine of [...plan.hosts, ...plan.routers]) {
@@ -60,17 +59,17 @@ export class Drawing {
     const ends = { x1, y1, x2, y2 };
     const [x, y] = [(x1 + x2) / 2, (y1 + y2) / 2];
     const length = Math.hypot(x2 - x1, y2 - y1);
-    const words = text(x, y + 4, "", "");
-    const plate = element("rect", { y: y - 10, height: 20, rx: 4 });
+    const words = element("text", { x });
+    const plate = element("rect", { rx: 4 });
     const group = element(
       "g",
       { class: "cable", style: `--cut: ${length * 0.3} ${length * 0.4} ${length * 0.3}` },
       element("line", { class: "ring", ...ends }),
       element("line", { class: "wire", ...ends }),
       element("line", { class: "hit", ...ends }),
-      element("g", { class: "sign" }, plate, words),
     );
-    this.cables.set(cable.id, { cable, group, words, plate, x });
+    this.signs.append(element("g", { class: "sign" }, plate, words));
+    this.cables.set(cable.id, { cable, group, words, plate, x, y });
     this.target(group, { kind: "cable", ...cable });
     return group;
   }
@@ -175,15 +174,12 @@ export class Drawing {
 
   showFaults() {
     const faults = this.status?.faults ?? [];
-    for (const [id, { cable, group, words, plate, x }] of this.cables) {
+    for (const [id, { cable, group, words, plate, x, y }] of this.cables) {
       const fault = faults.find((each) => each.segment && `${each.host}/${each.segment}/${each.cable}` === id);
       const isUsed = group.classList.contains("used");
       group.setAttribute("class", ["cable target", fault ? `faulty ${fault.kind}` : "", isUsed ? "used" : ""].join(" "));
       group.setAttribute("aria-label", labelOf({ kind: "cable", ...cable }, fault));
-      words.textContent = fault ? signOf(fault) : "";
-      const width = words.textContent.length * 7.4 + 12;
-      plate.setAttribute("x", x - width / 2);
-      plate.setAttribute("width", width);
+      writeSign(words, plate, x, y, fault ? signOf(fault) : []);
     }
     for (const [name, { group, demoted, verdict }] of this.routers) {
       const fault = faults.find((each) => each.host === name && !each.segment);
@@ -210,10 +206,21 @@ function flash(group) {
   setTimeout(() => group.classList.remove("changed"), 900);
 }
 
-function signOf(fault) {
-  const word = fault.kind === "loss" ? `loss ${fault.detail ?? ""}` : SIGN[fault.kind] ?? fault.kind;
-  const way = fault.kind === "blackhole" ? { from_host: " →", to_host: " ←" }[fault.detail] ?? "" : "";
-  return (word + way).trim();
+// What a broken cable says, in short lines.
+function signOf({ kind, detail }) {
+  if (kind === "loss") return ["loss", detail];
+  if (kind === "blackhole") return ["black", "hole", { from_host: "out", to_host: "in" }[detail]].filter(Boolean);
+  return [SIGN[kind] ?? kind];
+}
+
+function writeSign(words, plate, x, y, lines) {
+  const width = Math.max(0, ...lines.map((line) => line.length)) * 7.6 + 12;
+  const height = lines.length * 15 + 5;
+  for (const [key, value] of Object.entries({ x: x - width / 2, y: y - height / 2, width, height })) {
+    plate.setAttribute(key, value);
+  }
+  plate.parentNode.setAttribute("visibility", lines.length ? "visible" : "hidden");
+  words.replaceChildren(...lines.map((line, i) => element("tspan", { x, y: y - height / 2 + 14.5 + i * 15 }, line)));
 }
 
 function labelOf(target, fault) {

@@ -54,7 +54,7 @@ export class Frames {
 
   atLoss({ at, cables }) {
     const cable = this.drawing.cables.get(at)?.cable;
-    if (cable) return [(cable.x1 + cable.x2) / 2, (cable.y1 + cable.y2) / 2 - 20];
+    if (cable) return [(cable.x1 + cable.x2) / 2, (cable.y1 + cable.y2) / 2 - 34];
     return this.points(cables).at(-1);
   }
 

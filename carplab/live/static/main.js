@@ -14,6 +14,7 @@ const REFRESH_MS = 200; // of charts, log, counters and marks
 const RETRY_MS = 1000;
 const LONGEST_BUFFER_S = 1800; // of a page that stays frozen
 const SPEEDS = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20];
+const NOTICES = { progress: "STARTING", ended: "ENDED", trouble: "ENDED" };
 const find = (id) => document.getElementById(id);
 
 const buffer = new Buffer();
@@ -21,6 +22,7 @@ const clock = new Clock();
 const menu = new Menu(find("menu"));
 const charts = new Charts(find("ping"), find("iperf"));
 let scene = null;
+let notice = null; // why there is no network to show
 let drawing = null;
 let frames = null;
 let frozenAt = null; // the time that is shown, or null while time goes on
@@ -43,8 +45,8 @@ function connect() {
 
 function take(said) {
   if (said.notice) notify(said.notice);
-  if (!said.messages) return;
   if (said.hello) begin(said.hello);
+  if (!said.messages || notice) return; // without a network time stands still
   clock.sync(said.now_s, said.speed, performance.now());
   buffer.add(said.messages);
   const keptSince = Math.max(Math.min(now(), viewTime()) - KEPT_S, now() - LONGEST_BUFFER_S);
@@ -57,6 +59,7 @@ function begin(hello) {
   shownT = Infinity;
   scene = hello;
   find("notice").hidden = true;
+  notice = null;
   if (!isSame) {
     goLive();
     find("toast").hidden = true;
@@ -86,7 +89,9 @@ function describe() {
   find("firewalls").value = scene.plan.routers.length;
 }
 
-function notify({ kind, text }) {
+function notify(said) {
+  notice = said;
+  const { kind, text } = said;
   const place = find("notice");
   place.textContent = text;
   place.className = kind;
@@ -167,8 +172,8 @@ function showTime(t) {
   const mode = find("mode");
   const isReplay = scene.mode === "replay";
   const isAway = clock.isSilent(performance.now());
-  mode.className = `mode ${isAway ? "away" : isPast() ? "past" : scene.mode}`;
-  mode.textContent = isAway ? "NO CONNECTION" : frozenAt !== null ? "FROZEN" : isPast() ? "BEHIND" : isReplay ? `REPLAY ${clock.speed ? `${clock.speed} ×` : ""}`.trim() : "LIVE";
+  mode.className = `mode ${notice || isPast() ? "past" : isAway ? "away" : scene.mode}`;
+  mode.textContent = notice ? NOTICES[notice.kind] : isAway ? "NO CONNECTION" : frozenAt !== null ? "FROZEN" : isPast() ? "BEHIND" : isReplay ? `REPLAY ${clock.speed ? `${clock.speed} ×` : ""}`.trim() : "LIVE";
   find("clock").textContent = `${t.toFixed(1)} s`;
   find("ago").textContent = ago < 0.5 ? "now" : `${ago.toFixed(1)} s before now`;
   find("freeze").setAttribute("aria-pressed", String(frozenAt !== null));

@@ -49,7 +49,7 @@ function lineOf(event) {
   const where = [event.segment, event.vhid === null || event.vhid === undefined ? "" : `vhid ${event.vhid}`]
     .filter(Boolean)
     .join(" ");
-  const detail = event.detail.replaceAll("->", "→");
+  const detail = event.detail.replaceAll("->", "→").replace("from_host", "of what it sends").replace("to_host", "of what it hears");
   const said = {
     carp: () => `${where}: ${detail}`,
     fault: () => [FAULT_WORDS[detail.split(" ")[0]] ?? detail, detail.split(" ").slice(1).join(" "), where].filter(Boolean).join(" "),
