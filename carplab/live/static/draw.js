@@ -2,6 +2,7 @@
 
 import { FAULT_WORDS } from "./view.js";
 
+const HIT = 13; // above and below a cable
 const SVG = "http://www.w3.org/2000/svg";
 const SIGN = { link_down: "pulled", flap: "flaps" };
 const VERDICT = { crash: "CRASHED", hang: "HUNG", reboot: "REBOOTING", daemon_kill: "CARPD KILLED" };
@@ -66,7 +67,7 @@ export class Drawing {
       { class: "cable", style: `--cut: ${length * 0.3} ${length * 0.4} ${length * 0.3}` },
       element("line", { class: "ring", ...ends }),
       element("line", { class: "wire", ...ends }),
-      element("line", { class: "hit", ...ends }),
+      element("polygon", { class: "hit", points: around(cable) }),
     );
     this.signs.append(element("g", { class: "sign" }, plate, words));
     this.cables.set(cable.id, { cable, group, words, plate, x, y });
@@ -199,6 +200,11 @@ export class Drawing {
         (target.kind !== "cable" || (each.segment === target.segment && each.cable === target.cable)),
     );
   }
+}
+
+// The corners of what is clicked for a cable: a line alone would be hard to hit.
+function around({ x1, y1, x2, y2 }) {
+  return [[x1, y1 - HIT], [x2, y2 - HIT], [x2, y2 + HIT], [x1, y1 + HIT]].map((corner) => corner.join()).join(" ");
 }
 
 function flash(group) {
