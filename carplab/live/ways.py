@@ -52,6 +52,8 @@ class _Walk:
         self._clues = clues
         self._hosts = {host["name"]: host for host in network["hosts"]}
         self._cut = set(_cut_cables(network, status["faults"]))
+        deaf = [each for each in status["faults"] if each.get("detail") == "to_host"]
+        self._mute = self._cut.difference(_cut_cables(network, deaf))
 
     def walk(self, source: str, goal: str) -> Way:
         here, there = self._hosts[source]["segment"], self._hosts[goal]["segment"]
@@ -89,11 +91,12 @@ class _Walk:
         masters = [each for each in here if each["vhid"] == vhid and each["state"] == "MASTER"]
         advertised_s = self._clues.advertised_s
 
-        def last_s(master: Plain) -> float:
+        def was_seen(master: Plain) -> tuple[bool, float]:
+            """Whether the switch can see its frames, and when the last one came."""
             cable = cable_id(master["router"], segment, master["cable"])
-            return advertised_s.get((cable, vhid), float("-inf"))
+            return cable not in self._mute, advertised_s.get((cable, vhid), float("-inf"))
 
-        return max(masters, key=last_s, default=None)
+        return max(masters, key=was_seen, default=None)
 
     def _segments(self, router: str) -> list[str]:
         found = next(each for each in self._network["routers"] if each["name"] == router)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from carplab.live.ways import Clues, Way, find_way
 from carplab.network import as_plain
 from tests.live.scenes import PULLED, plain, status, with_state
@@ -52,6 +54,17 @@ def test_of_two_masters_the_last_to_advertise_gets_the_packets() -> None:
     assert find_way(plain(), both, clues, "client", "server").cables[1] == "fw2/inside/1"
     clues.advertised_s["fw1/inside/1", 2] = 2.0
     assert find_way(plain(), both, clues, "client", "server").cables[1] == "fw1/inside/1"
+
+
+@pytest.mark.parametrize(
+    ("direction", "router"), [("both", "fw2"), ("from_host", "fw2"), ("to_host", "fw1")]
+)
+def test_a_master_that_nobody_sees_gets_no_packets(direction: str, router: str) -> None:
+    hole = {**PULLED, "kind": "blackhole", "segment": "inside", "detail": direction}
+    both = with_state(status(faults=[hole]), "fw2", "inside", "MASTER")
+    clues = Clues(advertised_s={("fw1/inside/1", 2): 2.0, ("fw2/inside/1", 2): 1.4})
+    way = find_way(plain(), both, clues, "client", "server")
+    assert way.cables[1] == f"{router}/inside/1"
 
 
 def test_balancing_sends_a_host_to_the_virtual_host_it_was_given() -> None:
