@@ -23,7 +23,7 @@ from carplab.live.server import Order
 from carplab.live.session_source import SessionSource
 from carplab.live.sources import Message, Source
 from carplab.scenario import REBOOT
-from carplab.session.client import Session, start_session
+from carplab.session.client import Session, find_session, start_session
 from carplab.session.spec import SessionSpec
 
 AWAY_S = 8.0  # how long a reboot takes
@@ -138,8 +138,6 @@ class Stage:
 
     def _export_run(self, seconds: float | None) -> Path:
         # On a connection of its own, and at the lowest priority: the analysis takes seconds.
-        from carplab.session.client import find_session
-
         with find_session() as session:
             return session.export(self._options.out, seconds)
 
