@@ -6,7 +6,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 from carplab.emulation.carpd import Carpd
@@ -16,7 +15,9 @@ from carplab.emulation.states import States
 from carplab.errors import CarplabError, UsageError, listed
 from carplab.network import Network, Router, as_plain, preferred_masters
 from carplab.recording import Event, Origin, RunFolder
-from carplab.scenario import MACHINE_FAULTS, Fault, Scenario, check_fault
+from carplab.scenario import Fault, Scenario, check_fault
+from carplab.session import virtual_hosts
+from carplab.session.fault_book import FaultBook
 from carplab.session.flows import Flows
 from carplab.session.followers import Followers
 from carplab.session.machines import Processes, ScriptedDaemon, run_script
@@ -26,12 +27,6 @@ from carplab.session.tails import shifted
 SETTLE_MARGIN_S = 10.0
 POLL_S = 0.05
 RUNNING, FROZEN, DOWN = "running", "frozen", "down"
-
-
-@dataclass(frozen=True)
-class _Active:
-    fault: Fault
-    since_s: float
 
 
 class HeldNetwork:
@@ -57,9 +52,8 @@ class HeldNetwork:
         self._followers = Followers()
         self._acting = threading.RLock()  # one thing is done to the network at a time
         self._failed: dict[str, str] = {}
-        self._active: dict[int, _Active] = {}
-        self._past: list[Fault] = []
-        self._last_id = 0
+        self._faults = FaultBook()
+        self._telling = threading.Lock()  # a status is sent before a later one is looked up
         self._told: dict[str, Any] = {}
         self._flows: Flows | None = None
         self._processes: Processes | None = None
@@ -93,13 +87,11 @@ class HeldNetwork:
     def look_after(self) -> None:
         """What is to be done all the time: traffic, followers, daemons that have ended."""
         self._running.check_record()
-        with self._acting:
-            for name, daemon in self._running.daemons.items():
-                try:
-                    daemon.check()
-                except CarplabError as error:
-                    self._note_failure(name, str(error))
-            self._running.conntrackds.look_after()
+        if self._acting.acquire(blocking=False):  # else something is being done: the next time
+            try:
+                self._check_daemons()
+            finally:
+                self._acting.release()
         now_s = time.monotonic()
         if self._flows:
             self._flows.look_after(now_s)
@@ -165,35 +157,28 @@ class HeldNetwork:
         with self._acting:
             fault = Fault(at_s=max(0.0, self._now_s()), length_s=0.0, **asked)
             check_fault(self._network, fault)
-            self._refuse_overlap(fault)
+            self._faults.refuse_overlap(fault)
             effective_s = self._running.faults.make(fault)
-            fault_made = self._at(fault, effective_s)
-            self._last_id += 1
-            self._active[self._last_id] = _Active(fault, effective_s)
-            self._record(effective_s, fault_made, "fault")
+            number = self._faults.add(fault, self._t_s(effective_s))
+            self._record(effective_s, fault, "fault")
             self._write_scenario()
-            return {"id": self._last_id, "t_s": self._t_s(effective_s)}
+            return {"id": number, "t_s": self._t_s(effective_s)}
 
     def lift(self, number: int) -> dict[str, Any]:
         """Repair a fault."""
         with self._acting:
-            if number not in self._active:
-                there = listed(self._active) or "none"
-                raise UsageError(f"there is no fault {number}: there are {there}")
-            active = self._active.pop(number)
-            effective_s = self._running.faults.repair(active.fault)
-            self._failed.pop(active.fault.host, None)
-            begun = self._at(active.fault, active.since_s)
-            length_s = self._t_s(effective_s) - begun.at_s
-            self._past.append(replace(begun, length_s=length_s))
-            self._record(effective_s, begun, "repair")
+            fault = self._faults.find(number).asked
+            effective_s = self._running.faults.repair(fault)
+            self._failed.pop(fault.host, None)
+            self._faults.end(number, self._t_s(effective_s))
+            self._record(effective_s, fault, "repair")
             self._write_scenario()
             return {"t_s": self._t_s(effective_s)}
 
     def lift_all(self) -> dict[str, Any]:
         """Repair every fault, the last one first."""
         with self._acting:
-            numbers = sorted(self._active, reverse=True)
+            numbers = self._faults.numbers
             for number in numbers:
                 self.lift(number)
             return {"lifted": numbers}
@@ -208,7 +193,7 @@ class HeldNetwork:
                     f"{router} does not change between carpd and a script while it runs: "
                     "start the network anew"
                 )
-            self._refuse_broken(router)
+            self._faults.refuse_broken(router)
             if daemon.pid:
                 ended_s, pid = time.monotonic(), daemon.pid
                 daemon.shut_down()
@@ -219,7 +204,11 @@ class HeldNetwork:
             self._write_scenario()
             daemon.configure(text)
             self._failed.pop(router, None)
-            self._running.start_daemon(router)
+            try:
+                self._running.start_daemon(router)
+            except CarplabError as error:
+                self._note_failure(router, str(error))
+                raise
             return {"pid": daemon.pid}
 
     def spawn(self, machine: str, argv: list[str], label: str) -> dict[str, Any]:
@@ -276,6 +265,14 @@ class HeldNetwork:
                 raise
             self._note_failure(name, str(error))
 
+    def _check_daemons(self) -> None:
+        for name, daemon in self._running.daemons.items():
+            try:
+                daemon.check()
+            except CarplabError as error:
+                self._note_failure(name, str(error))
+        self._running.conntrackds.look_after()
+
     def _note_failure(self, name: str, sentence: str) -> None:
         self._failed[name] = sentence
         self._states.set_gone(name)
@@ -293,79 +290,31 @@ class HeldNetwork:
                 raise CarplabError(f"the network has not settled: {self._states.describe()}")
             time.sleep(POLL_S)
 
-    def _refuse_overlap(self, fault: Fault) -> None:
-        for number, active in self._active.items():
-            other = active.fault
-            same_machine = other.host == fault.host
-            whole = fault.kind in MACHINE_FAULTS or other.kind in MACHINE_FAULTS
-            if same_machine and (whole or other.place == fault.place):
-                where = f" on {other.place}" if other.place else ""
-                raise UsageError(
-                    f"{fault.host} has a fault already ({other.kind}{where}): "
-                    f"lift {number} first"
-                )
-        if fault.kind in MACHINE_FAULTS:
-            self._refuse_broken(fault.host)
-
-    def _refuse_broken(self, router: str) -> None:
-        for number, active in self._active.items():
-            if active.fault.host == router and active.fault.kind in MACHINE_FAULTS:
-                raise UsageError(
-                    f"{router} is not up ({active.fault.kind}): lift {number} first"
-                )
-
     def _status(self) -> dict[str, Any]:
         states, demotions = self._states.snapshot()
         network = self._network
-        by_router: dict[str, dict[str, int]] = {router.name: {} for router in network.routers}
-        for (router, group), value in demotions.items():
-            by_router[router][group] = value
+        demoted = virtual_hosts.by_router(network, demotions)
         return {
-            "virtual_hosts": [
-                {
-                    "router": place.router,
-                    "segment": place.segment,
-                    "cable": place.cable,
-                    "vhid": place.vhid,
-                    "state": state,
-                    **_settings(network, place.router, place.segment, place.cable, place.vhid),
-                    "demotion": sum(
-                        by_router[place.router].get(group, 0)
-                        for group in _groups(network, place.router, place.segment, place.vhid)
-                    ),
-                }
-                for place, state in states.items()
-            ],
-            "demotions": by_router,
+            "virtual_hosts": virtual_hosts.rows(network, states, demoted),
+            "demotions": demoted,
             "carpd": {name: self._condition(name) for name in self._running.daemons},
             "conntrackd": dict(self._running.conntrackds.failed),
-            "faults": [
-                {
-                    "id": number,
-                    "kind": active.fault.kind,
-                    "host": active.fault.host,
-                    "segment": active.fault.segment,
-                    "cable": active.fault.cable,
-                    "detail": active.fault.detail,
-                    "since_t_s": self._t_s(active.since_s),
-                }
-                for number, active in list(self._active.items())
-            ],
+            "faults": self._faults.rows(),
         }
 
     def _condition(self, name: str) -> str:
         if name in self._failed:
             return f"failed: {self._failed[name]}"
-        for active in list(self._active.values()):
-            if active.fault.host == name and active.fault.kind == "hang":
-                return FROZEN
+        if self._faults.is_hung(name):
+            return FROZEN
         return RUNNING if self._running.daemons[name].pid else DOWN
 
     def _tell_status(self) -> None:
-        status = self._status()
-        if status != self._told:
-            self._told = status
-            self._followers.send({"kind": "status", "t_s": self._now_s(), **status})
+        with self._telling:
+            status = self._status()
+            if status != self._told:
+                self._told = status
+                self._followers.send({"kind": "status", "t_s": self._now_s(), **status})
 
     def _on_event(self, event: Event) -> None:
         self._followers.send(
@@ -397,45 +346,15 @@ class HeldNetwork:
 
     def _scenario(self) -> Scenario:
         now_s = self._now_s()
-        begun = [self._at(active.fault, active.since_s) for active in self._active.values()]
-        lasting = [replace(fault, length_s=max(0.0, now_s - fault.at_s)) for fault in begun]
-        faults = sorted([*self._past, *lasting], key=lambda fault: fault.at_s)
+        faults = self._faults.history(now_s)
         traffic = {"traffic": self._spec.traffic} if self._spec.traffic else {}
-        preferred = _preferred(self._network)
-        return Scenario("", self._network, tuple(faults), now_s, preferred, **traffic)
-
-    def _at(self, fault: Fault, effective_s: float) -> Fault:
-        return replace(fault, at_s=self._t_s(effective_s))
+        return Scenario("", self._network, faults, now_s, _preferred(self._network), **traffic)
 
     def _t_s(self, monotonic_s: float) -> float:
         return round(monotonic_s - self._folder.origin.monotonic_s, 6)
 
     def _now_s(self) -> float:
         return self._t_s(time.monotonic())
-
-
-def _settings(
-    network: Network, router: str, segment: str, cable: int, vhid: int
-) -> dict[str, Any]:
-    machine = network.router(router)
-    interface = machine.interface(segment, cable)
-    found = next(each for each in interface.virtual_hosts if each.vhid == vhid)
-    return {
-        "interface": machine.carp_interface(interface),
-        "advbase": found.advbase,
-        "advskew": found.advskew,
-        "addresses": [str(address) for address in found.addresses],
-    }
-
-
-def _groups(network: Network, router: str, segment: str, vhid: int) -> tuple[str, ...]:
-    return next(
-        each.groups
-        for interface in network.router(router).interfaces
-        if interface.segment == segment
-        for each in interface.virtual_hosts
-        if each.vhid == vhid
-    )
 
 
 def _preferred(network: Network) -> str:
