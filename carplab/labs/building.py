@@ -8,6 +8,7 @@ from typing import Any
 
 from carplab.errors import UsageError
 from carplab.labs.course import LAB_FILE
+from carplab.labs.toml_file import parse_toml
 from carplab.labs.workspace import Workspace
 from carplab.network import as_plain
 from carplab.scenario import Traffic
@@ -55,29 +56,33 @@ def _traffic(workspace: Workspace) -> Traffic:
 def changed_routers(session: Session, workspace: Workspace) -> dict[str, str]:
     """Return the new configurations of the firewalls that run another one, or whose carpd failed.
 
-    UsageError with carpd's sentence for one that is wrong.
+    Comments count for nothing. UsageError with carpd's sentence for one that is wrong.
     """
-    running, wanted = _routers(session, workspace)
+    running = session.describe()["configurations"]
     failed = {
         name for name, how in session.status()["carpd"].items() if how.startswith("failed")
     }
-    texts = workspace.configurations()
     return {
         name: text
-        for name, text in texts.items()
-        if text and (wanted[name] != running[name] or name in failed)
+        for name, text in workspace.configurations().items()
+        if text and (_table(text) != _table(running.get(name, "")) or name in failed)
     }
+
+
+def _table(text: str) -> dict[str, Any]:
+    return parse_toml(text, Path("carpd.toml"))
 
 
 def needs_restart(session: Session, workspace: Workspace) -> bool:
     """Whether the files ask for what carpd's restart cannot give.
 
-    Such as other switches, another translation or sharing of connections, or no carpd.
+    Such as other switches, another translation or sharing of connections, scripts, or no carpd.
     """
     about = session.describe()
     segments = as_plain(workspace.network().segments)
-    if (segments, workspace.sync_sections()) != (
+    if (segments, workspace.scripts(), workspace.sync_sections()) != (
         about["network"]["segments"],
+        about["scripts"],
         about["sync_sections"],
     ):
         return True

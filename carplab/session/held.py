@@ -40,6 +40,7 @@ class HeldNetwork:
         self._folder = folder
         self._datapath = datapath
         self._network = spec.configured_network()
+        self._configurations = dict(spec.configurations)
         self._states = States(self._network)
         self._running = RunningNetwork(
             self._network,
@@ -138,6 +139,8 @@ class HeldNetwork:
                 "values": dict(spec.lab.values),
             },
             "settings": dict(spec.settings),
+            "configurations": dict(self._configurations),
+            "scripts": dict(spec.scripts),
             "sync_sections": dict(spec.sync_sections),
             "datapath": self._datapath,
         }
@@ -200,6 +203,7 @@ class HeldNetwork:
                 self._running.reports.on_process(ended_s, router, f"carpd ended (pid {pid})")
             self._states.set_gone(router)
             self._network = network
+            self._configurations[router] = text
             self._states.renew(network)
             self._write_scenario()
             daemon.configure(text)

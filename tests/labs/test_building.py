@@ -34,6 +34,8 @@ def session(own: Workspace) -> Session:
     assert spec.sync_sections == {"fw2": SYNC}
     about = {
         "network": as_plain(spec.configured_network()),
+        "configurations": spec.configurations,
+        "scripts": spec.scripts,
         "sync_sections": spec.sync_sections,
     }
     carpd = {"fw1": "running", "fw2": "running"}
@@ -45,9 +47,17 @@ def test_unchanged_files_take_nothing(own: Workspace, session: Session) -> None:
     assert not needs_restart(session, own) and changed_routers(session, own) == {}
 
 
-def test_changed_configuration_takes_carpds_restart(own: Workspace, session: Session) -> None:
-    change(own, "fw1.toml", "vhid = 1", "vhid = 9")
+@pytest.mark.parametrize("new", ["vhid = 9", 'vhid = 1\npeers = ["10.7.1.12"]'])
+def test_changed_configuration_takes_carpds_restart(
+    own: Workspace, session: Session, new: str
+) -> None:
+    change(own, "fw1.toml", "vhid = 1", new)
     assert not needs_restart(session, own) and list(changed_routers(session, own)) == ["fw1"]
+
+
+def test_changed_comment_takes_nothing(own: Workspace, session: Session) -> None:
+    change(own, "fw1.toml", "vhid = 1", "vhid = 1  # mine")
+    assert not needs_restart(session, own) and changed_routers(session, own) == {}
 
 
 @pytest.mark.parametrize(
@@ -56,6 +66,7 @@ def test_changed_configuration_takes_carpds_restart(own: Workspace, session: Ses
         ("network.toml", '"stp"', '"bridge"'),
         ("network.toml", '"static"', '"synced"'),
         ("fw2-sync.conf", "FTFW", "ALARM"),
+        ("client.sh", "true", "false"),
     ],
 )
 def test_what_takes_the_network_anew(
