@@ -9,11 +9,12 @@ from dataclasses import replace
 
 from carplab.carp.frames import carp_datagram, ethernet, multicast_mac
 from carplab.carp.packet import MULTICAST_GROUP, Address, Advertisement, digest, encode
-from carplab.labs.checking import Line, RunningLab
+from carplab.labs.checking import Frame, Line, RunningLab
 
 ATTACKER, LABEL = "server", "attack"
 WATCHED_S = 5.0  # of an attack: fw1 would step down at the first forged advertisement
 SLACK_S = 1.5
+HEARD_S = 4.0  # two of fw2's intervals, and tcpdump's start
 ETHERTYPE_IPV4 = 0x0800
 COUNTER = 1
 
@@ -34,23 +35,18 @@ def check(lab: RunningLab) -> Iterator[Line]:
         whole,
         "fw1 is MASTER and fw2 is BACKUP on both segments",
         describe(lab),
-        "carpd status on both: a peer that is wrong leaves both without the other's advertisements",
+        "carpd status on both: they hear nothing (peers), or believe nothing (badauth: password)?",
     )
     if not whole:
         return
-    frames = lab.capture(ATTACKER, "outside", seconds=3.0)
-    yield Line(
-        not frames,
-        "the server hears no advertisement that it could send again",
-        f"it heard {len(frames)} in 3 s" if frames else "it heard none",
-        "carpd's key `peers`: to whom are advertisements sent without it?",
-    )
+    frames = lab.capture(ATTACKER, "outside", seconds=HEARD_S)
+    yield heard_nothing(frames, "the server hears no advertisement that it could send again")
     if frames:
         yield withstands(lab, "sending again what it has heard", replayed(frames[0].advertisement))
-    yield withstands(lab, "sending what it heard long ago", old(lab))
-    if not lab.wait_until(lambda: is_whole(lab)):
-        return
-    yield takes_over(lab)
+    kept = withstands(lab, "sending what it heard long ago", old(lab))
+    yield kept
+    if kept.passed and lab.wait_until(lambda: is_whole(lab)):
+        yield from takes_over(lab)
     yield from answers(lab)
 
 
@@ -62,6 +58,15 @@ def is_whole(lab: RunningLab) -> bool:
 def describe(lab: RunningLab) -> str:
     said = (f"{each.router} {each.state} on {each.segment}" for each in lab.virtual_hosts())
     return ", ".join(said) or "no virtual host runs"
+
+
+def heard_nothing(frames: list[Frame], what: str) -> Line:
+    return Line(
+        not frames,
+        what,
+        f"it heard {len(frames)} in {HEARD_S:g} s" if frames else "it heard none",
+        "carpd's key `peers`: to whom are advertisements sent without it?",
+    )
 
 
 def replayed(heard: Advertisement) -> Advertisement:
@@ -110,17 +115,32 @@ def withstands(lab: RunningLab, how: str, forged: Advertisement) -> Line:
     )
 
 
-def takes_over(lab: RunningLab) -> Line:
+def takes_over(lab: RunningLab) -> Iterator[Line]:
     """A BACKUP that hears advertisements does not take over, whoever sends them."""
     bound_s = float(lab.values["longest_s"]) + SLACK_S
-    with attack(lab, old(lab)):
-        outage = lab.outage("crash", "fw1", deadline_s=2 * bound_s)
-    return Line(
+    with lab.fault("crash", "fw1") as crash:
+        with attack(lab, old(lab)):
+            outage = crash.outage(deadline_s=2 * bound_s)
+        frames = to_everybody(lab.capture(ATTACKER, "outside", seconds=HEARD_S))
+    yield Line(
         outage.ended and outage.length_s < bound_s,
         "fw2 takes over from a fw1 that has crashed, whatever the server sends",
         f"the outage was {outage}",
         "advskew of fw2, and whether it believes the server",
     )
+    yield heard_nothing(frames, "fw2 does not tell everybody either, while it is MASTER")
+    back = lab.wait_until(lambda: is_whole(lab))
+    yield Line(
+        back,
+        "fw1 is MASTER of both again when it is back",
+        describe(lab),
+        "preempt on fw1; do the two hear each other (peers), and believe it (password)?",
+    )
+
+
+def to_everybody(frames: list[Frame]) -> list[Frame]:
+    """Leave out what is for fw1: to its port, which is down, a switch floods at first."""
+    return [each for each in frames if each.destination.is_multicast]
 
 
 def answers(lab: RunningLab) -> Iterator[Line]:

@@ -95,7 +95,7 @@ def fails_over(lab: RunningLab) -> Iterator[Line]:
         outage.ended and outage.length_s < bound_s,
         "fw2 takes over from a fw1 that has crashed, on both segments",
         f"the outage was {outage}",
-        "the logs of fw2.sh: which of the two has not become MASTER?",
+        "/run/carplab/*/fw2.script.log: which of ucarp and keepalived did not become MASTER?",
     )
     macs = {each.mac for each in frames}
     yield Line(
@@ -119,7 +119,7 @@ def answers(lab: RunningLab) -> Iterator[Line]:
         ("carp_down_s", "prediction: CARP's time until fw2 is MASTER"),
         ("vrrp_down_s", "prediction: VRRP's time until fw2 is MASTER"),
     ]:
-        look = "RFC 5798, section 6.1; man 4 carp: three intervals, and a skew"
+        look = "the handout's prediction: three intervals, and the skew of the BACKUP"
         yield lab.answer(key, float(lab.values[key]), what, look, within=0.011, unit="s")
     facts: list[tuple[str, object, str]] = [
         ("same_first_byte", True, "question 1: the first byte"),

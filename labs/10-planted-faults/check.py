@@ -18,7 +18,7 @@ INSIDE_WHERE = {"skew": "fw1", "clash": "fw3", "stray": "fw2"}
 def check(lab: RunningLab) -> Iterator[Line]:
     pairs = list(fair_weather(lab))
     yield from pairs
-    strays = nobody_else_is_fw1(lab)
+    strays = no_stray_frames(lab)
     yield strays
     flows = lab.flows()
     yield Line(
@@ -71,13 +71,15 @@ def fair_weather(lab: RunningLab) -> Iterator[Line]:
         )
 
 
-def nobody_else_is_fw1(lab: RunningLab) -> Line:
-    """Nobody but fw1 sends from the inside's virtual MAC address."""
+def no_stray_frames(lab: RunningLab) -> Line:
+    """Nobody sends from the inside's virtual MAC address who is not MASTER of your vhid there."""
     mac = virtual_mac(vhid(lab, "inside"))
-    senders = [name for name in ("fw2", "fw3") if sends_from(lab, name, mac)]
+    there = roles(lab, "inside")
+    others = [name for name in ("fw2", "fw3") if there.get(name) != "MASTER"]
+    senders = [name for name in others if sends_from(lab, name, mac)]
     return Line(
         not senders,
-        "nobody but fw1 sends from the inside's virtual MAC address",
+        "nobody sends from the inside's virtual MAC address without being MASTER of your vhid",
         f"{' and '.join(senders)} sent from {mac}" if senders else "nobody else did",
         "tcpdump -e on the inside of each: whose frames have this source?",
     )
@@ -118,7 +120,7 @@ def takes_over(lab: RunningLab) -> Line:
 def diagnosis(lab: RunningLab) -> Iterator[Line]:
     for segment, places in (("outside", OUTSIDE_WHERE), ("inside", INSIDE_WHERE)):
         fault = str(lab.values[f"{segment}_fault"])
-        look = "the faults and what each looks like: README.md, the table of signs"
+        look = "your map of the prediction: which of its rows fits all that you have seen?"
         yield lab.answer(f"{segment}_fault", fault, f"diagnosis: the {segment}'s fault", look)
         where = f"diagnosis: where the {segment}'s fault is"
         yield lab.answer(f"{segment}_where", places[fault], where, look)
