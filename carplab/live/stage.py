@@ -11,6 +11,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -223,28 +224,17 @@ async def in_thread(function: Callable[..., _Value], *arguments: Any) -> _Value:
 
     On Linux a priority is a thread's: what the function changes of it stays in there.
     """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[_Value] = loop.create_future()
-
-    def finish(result: _Value | None, error: BaseException | None) -> None:
-        if future.cancelled():
-            return
-        if error is None:
-            future.set_result(result)  # type: ignore[arg-type]
-        else:
-            future.set_exception(error)
+    outcome: Future[_Value] = Future()
+    outcome.set_running_or_notify_cancel()  # from here on nobody can cancel it
 
     def call() -> None:
-        result, error = None, None
         try:
-            result = function(*arguments)
-        except Exception as caught:
-            error = caught
-        with contextlib.suppress(RuntimeError):  # the program is ending
-            loop.call_soon_threadsafe(finish, result, error)
+            outcome.set_result(function(*arguments))
+        except Exception as error:
+            outcome.set_exception(error)
 
     threading.Thread(target=call, daemon=True).start()
-    return await future
+    return await asyncio.wrap_future(outcome)
 
 
 def run_at_lowest_priority() -> None:
